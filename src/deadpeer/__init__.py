@@ -1,0 +1,1 @@
+"""Know in seconds, not hours, that the other end of a TCP connection is gone."""
