@@ -1,0 +1,163 @@
+"""
+Reading the system's settings from ``/proc/sys``, of this system or of a tree.
+
+Everything under ``/proc/sys/net`` belongs to the network namespace of the
+process that opens it.
+"""
+
+import errno
+import os
+from pathlib import Path
+
+from deadpeer.errors import AccessDenied, ConfigError, KernelRefused, UnsupportedError
+from deadpeer.kernel.sysctl_table import (
+    SETTINGS,
+    Setting,
+    number_as_kernel_reads,
+)
+from deadpeer.platforms import LINUX, Defaults
+
+__all__ = [
+    "defaults_from",
+    "effective_defaults",
+    "proc_path",
+    "read_all",
+    "read_setting",
+    "shows_stubs",
+]
+
+# A negative time of keepalive makes Linux wait 2^32 ticks: 50 days at HZ=1000,
+# 199 at HZ=250. The shorter is what can be promised.
+# Source: net/ipv4/tcp_timer.c, tcp_keepalive_timer(), u32 elapsed.
+WRAPPED_TIMER = 2**32 / 1000
+
+# What gVisor shows, read-only, whatever its own stack uses (which is 7200/75/9).
+# Source: gVisor, pkg/sentry/fsimpl/proc/tasks_sys.go.
+GVISOR_STUBS = (7200, 0, 0)
+
+
+def proc_path(key: str, *, root: str | os.PathLike[str] = "/") -> Path:
+    """
+    Return the file under ``/proc/sys`` that holds a setting.
+
+    Args:
+        key: The kernel's name, with dots.
+        root: The tree to look in.
+
+    >>> str(proc_path("net.ipv4.tcp_retries2"))
+    '/proc/sys/net/ipv4/tcp_retries2'
+    """
+    return Path(root, "proc/sys", *key.split("."))
+
+
+def read_setting(setting: Setting, *, root: str | os.PathLike[str] = "/") -> int | None:
+    """
+    Return the running value of a setting, in its own unit; None if absent.
+
+    Raises:
+        AccessDenied: The file may not be read.
+        KernelRefused: Reading failed in another way.
+        ConfigError: The file (of a tree) holds no number.
+    """
+    path = proc_path(setting.key, root=root)
+    try:
+        text = path.read_text(encoding="ascii", errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except PermissionError as error:
+        raise AccessDenied(f"{path} may not be read", hint="read it as root") from error
+    except OSError as error:
+        raise KernelRefused(
+            f"{path} cannot be read: {os.strerror(error.errno or errno.EIO)}",
+            operation=f"read {path}",
+            errno=error.errno,
+        ) from error
+    number = number_as_kernel_reads(text)
+    if number is None:
+        raise ConfigError(
+            f"{path} holds no number: {text[:40]!r}",
+            hint="is --root the tree that you meant?",
+            field=setting.key,
+            value=text,
+        )
+    return number
+
+
+def read_all(*, root: str | os.PathLike[str] = "/") -> dict[str, int]:
+    """
+    Return the running values of all settings that are present, by our names.
+
+    Raises:
+        UnsupportedError: There is no ``/proc/sys/net/ipv4`` with any of them.
+    """
+    values = {row.name: read_setting(row, root=root) for row in SETTINGS}
+    present = {name: value for name, value in values.items() if value is not None}
+    if not present:
+        raise UnsupportedError(
+            f"there are no TCP settings under {proc_path('net.ipv4', root=root)}",
+            hint="is this Linux, with /proc mounted and the right --root?",
+            option="net.ipv4.tcp_keepalive_time",
+        )
+    return present
+
+
+def shows_stubs(values: dict[str, int]) -> bool:
+    """
+    Tell if these are the numbers that gVisor shows in place of its real ones.
+
+    Args:
+        values: Running values by our names, as from `read_all`.
+    """
+    shown = tuple(values.get(name) for name in ("time", "interval", "probes"))
+    return shown == GVISOR_STUBS
+
+
+def effective_defaults(root: str | os.PathLike[str] = "/") -> Defaults:
+    """
+    Return the running settings as the policy layer wants them.
+
+    A setting that the kernel does not have counts as the kernel's built-in
+    default, and a sandbox's stubs count as what its stack really uses. On a
+    system without ``/proc/sys`` these are Linux's defaults.
+
+    Args:
+        root: The tree whose ``proc/sys`` is read; ``/`` is this process's own
+            network namespace.
+
+    Raises:
+        AccessDenied: A file may not be read.
+        ConfigError: A file of the tree holds no number.
+    """
+    try:
+        values = read_all(root=root)
+    except UnsupportedError:
+        return LINUX.defaults
+    if shows_stubs(values):
+        values = {k: v for k, v in values.items() if k not in ("interval", "probes")}
+    return defaults_from(values)
+
+
+def defaults_from(values: dict[str, int]) -> Defaults:
+    """
+    Return the policy layer's form of some values.
+
+    Args:
+        values: Numbers in the kernel's units, by our names; what is missing is
+            the kernel's default.
+    """
+    full = {row.name: row.default for row in SETTINGS} | values
+    return Defaults(
+        idle=_seconds(full["time"]),
+        interval=_seconds(full["interval"]),
+        probes=full["probes"],
+        retries=full["retries2"],
+        # Kernels before 6.5 have no linear part, and not the file either.
+        syn_retries=full["syn-retries"],
+        syn_linear=values.get("syn-linear-timeouts", 0),
+        rto_min=full["rto-min"] / 1_000_000,
+        rto_max=full["rto-max"] / 1000,
+    )
+
+
+def _seconds(value: int) -> float:
+    return WRAPPED_TIMER if value < 0 else float(value)
