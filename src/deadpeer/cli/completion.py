@@ -14,7 +14,7 @@ __all__ = ["command"]
     "shell", metavar="bash|zsh|fish", type=click.Choice(["bash", "zsh", "fish"])
 )
 def command(shell: str) -> None:
-    r"""
+    """
     Print the completion script of a shell.
 
     \b
@@ -24,7 +24,7 @@ def command(shell: str) -> None:
     fish  deadpeer completion fish > ~/.config/fish/completions/deadpeer.fish
 
     New shells complete from then on.
-    """
+    """  # noqa: D301 - click wants the character itself
     script = get_completion_class(shell)
     if script is None:
         raise UnsupportedError(f"this version of click has no completion for {shell}")
