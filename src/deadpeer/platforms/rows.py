@@ -1,17 +1,18 @@
 """
-The table: what each system calls its keepalive options, and what they take.
+The columns of the platform table: what a row says about one system.
 
 A platform is a row of data and never an ``if``. Whatever differs between
 systems in this package is read from a row; code that needs a new difference
-adds a column. Every row is tested as data on every platform; the Linux row is
-also tested against the kernel.
+adds a column.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["LINUX", "PLATFORMS", "Defaults", "Option", "Platform", "platform_named"]
+__all__ = ["IPPROTO_TCP", "Defaults", "Name", "Option", "Platform"]
 
+# RFC 9293 and every socket API: TCP's protocol number is also its level.
 IPPROTO_TCP = 6
 
 Name = Literal["idle", "interval", "probes", "user_timeout", "rto_max"]
@@ -30,6 +31,11 @@ class Option:
         unit: Seconds in one unit: 1.0, 0.001, and 1.0 for a plain count.
         level: The protocol level, ``IPPROTO_TCP`` if not said otherwise.
         zero_is_off: Zero is taken, and switches the timeout off.
+        grain: How much more than was asked the kernel may store, in the
+            option's unit: it counts some times in ticks of its own.
+        pins: A socket that never set it follows the system's setting; one that
+            did keeps its own value and cannot go back.
+        since: The first system that has it, where some in use do not.
     """
 
     name: str
@@ -39,6 +45,9 @@ class Option:
     unit: float = 1.0
     level: int = IPPROTO_TCP
     zero_is_off: bool = False
+    grain: int = 0
+    pins: bool = False
+    since: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +77,10 @@ class Defaults:
     rto_max: float = 120.0
 
 
+# Linux, on every architecture that Python is used on but MIPS and SPARC.
+LINUX_SWITCH = Option(name="SO_KEEPALIVE", number=9, lowest=0, highest=1, level=1)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
     """
@@ -77,56 +90,35 @@ class Platform:
         name: What ``platform_named`` finds it by.
         title: What people call it.
         options: The socket options it has, by our name for them.
+        switch: The option that turns keepalive on and off.
         defaults: What a socket has where nothing was set.
         probes_yield: A user timeout makes the kernel ignore *probes*
             (Linux: ``tcp_keepalive_timer``).
-        inherited: Which settings an accepted socket takes from its listener.
+        inherited: Which settings an accepted socket takes from its listener;
+            ``"on"`` is the switch.
+        harms_listener: Keepalive on a listening socket ends the listener.
         fixed_probes: The number of probes where it cannot be set.
         whole: Settings that can only be written together and not read back
             (Windows: ``SIO_KEEPALIVE_VALS``), in the order that they are written.
+        unreadable: Settings that some kernels of this row do not read back.
+        absent: For settings it has no option for: what stands in for them.
         ran: On which system this row was run; empty if on none.
         notes: What a user of this system should know.
+        sources: Where the row's numbers are written.
     """
 
     name: str
     title: str
-    options: dict[Name, Option]
+    options: Mapping[Name, Option]
+    switch: Option = LINUX_SWITCH
     defaults: Defaults = field(default_factory=Defaults)
     probes_yield: bool = False
     inherited: frozenset[str] = frozenset()
+    harms_listener: bool = False
     fixed_probes: int | None = None
     whole: tuple[Name, ...] = ()
+    unreadable: frozenset[Name] = frozenset()
+    absent: Mapping[Name, str] = field(default_factory=dict)
     ran: str = ""
     notes: tuple[str, ...] = ()
-
-
-LINUX = Platform(
-    name="linux",
-    title="Linux",
-    # Ranges: net/ipv4/tcp.c, do_tcp_setsockopt() and MAX_TCP_KEEP* in
-    # include/net/tcp.h; set and read back on Linux 6.18.
-    options={
-        "idle": Option(name="TCP_KEEPIDLE", number=4, lowest=1, highest=32767),
-        "interval": Option(name="TCP_KEEPINTVL", number=5, lowest=1, highest=32767),
-        "probes": Option(name="TCP_KEEPCNT", number=6, lowest=1, highest=127),
-        "user_timeout": Option(
-            name="TCP_USER_TIMEOUT",
-            number=18,
-            lowest=1,
-            highest=2**31 - 1,
-            unit=0.001,
-            zero_is_off=True,
-        ),
-        # Since Linux 6.15; older kernels answer ENOPROTOOPT.
-        "rto_max": Option(
-            name="TCP_RTO_MAX_MS", number=44, lowest=1000, highest=120_000, unit=0.001
-        ),
-    },
-    probes_yield=True,
-    inherited=frozenset(
-        {"on", "idle", "interval", "probes", "user_timeout", "rto_max"}
-    ),
-    ran="Linux 6.18",
-)
-
-PLATFORMS: tuple[Platform, ...] = (LINUX,)
+    sources: tuple[str, ...] = ()
