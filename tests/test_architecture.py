@@ -35,18 +35,23 @@ RIGHT_BELOW: dict[str, tuple[str, ...]] = {
     "__init__": ("sync", "fleet"),  # the front door: re-exports for users
 }
 
-# Layers and files that only compute. Same arguments, same answer.
-PURE_LAYERS = {"errors", "platforms", "policy", "core"}
-PURE_FILES = {
+# Files and folders that only compute. Same arguments, same answer.
+PURE = (
+    "errors.py",
+    "platforms",
+    "policy/",
+    "core/",
     "kernel/diag_messages.py",
     "kernel/sysctl_files.py",
+    "kernel/sysctl_rules.py",
+    "kernel/sysctl_table.py",
     "kernel/tcp_info.py",
     "lab/forecast.py",
     "lab/plain.py",
     "lab/scenario.py",
     "lab/selection.py",
-    "cli/snippets.py",
-}
+    "cli/snippets",
+)
 
 # What a pure file has no business with: I/O, clocks, chance, logs, processes.
 IMPURE_MODULES = {
