@@ -20,7 +20,7 @@ NAMES: tuple[Name, ...] = ("idle", "interval", "probes", "user_timeout", "rto_ma
 
 # Kernel units are whole numbers; a product such as 4.1 s × 1000 may come out
 # one part in 10^16 too large and must not be rounded up for that.
-EXACT = 1e-9
+EXACT = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from deadpeer.errors import ConfigError, UnsupportedError
 from deadpeer.platforms import LINUX, Defaults, Platform
 from deadpeer.policy.assess import Assessment, assess
 from deadpeer.policy.keepalive import Keepalive, require_seconds
-from deadpeer.policy.predict import unanswered_probes
+from deadpeer.policy.predict import State, predict, unanswered_probes
 from deadpeer.policy.timers import lateness
 
 __all__ = ["DAY", "OUTAGE", "Plan", "plan", "smallest"]
@@ -42,6 +42,10 @@ USUAL_RTTS = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0)
 
 # The intervals among which the smallest promises are looked for, in seconds.
 QUICK_INTERVALS = range(1, 12)
+
+# No other state or change of state takes longer than both of these: an idle
+# death and a write take in the times of idle and of data in flight.
+DECISIVE = (State.IDLE_THEN_WRITE, State.ZERO_WINDOW)
 
 MILLISECOND = 0.001
 
@@ -192,7 +196,7 @@ class _Path:
         def in_time(idle: int, *, milliseconds: int | None = None) -> bool:
             low, high, settings = self.settings(idle, interval, probes)
             patience = low if milliseconds is None else milliseconds
-            return low <= high and self.assess(settings(patience), rtt).worst <= within
+            return low <= high and self.latest(settings(patience), rtt) <= within
 
         idle = _last(in_time, interval, most)
         if idle is None:
@@ -226,6 +230,19 @@ class _Path:
             lambda ms: replace(shape, rto_max=ms / 1000),
         )
 
+    def latest(self, keepalive: Keepalive, rtt: float) -> float:
+        """Return the worst bound; the search asks often, so only these two states."""
+        return max(
+            predict(
+                keepalive,
+                state,
+                rtt=rtt,
+                defaults=self.defaults,
+                platform=self.platform,
+            ).latest
+            for state in DECISIVE
+        )
+
     def assess(self, keepalive: Keepalive, rtt: float) -> Assessment:
         return assess(
             keepalive, rtt=rtt, defaults=self.defaults, platform=self.platform
@@ -247,7 +264,9 @@ class _Path:
     def smallest(self, rtt: float, *, above: float = 0.0) -> float:
         """Return the smallest promise of *above* or more, in whole hundredths."""
         kept = [max(low, above) for low, high in self.promises(rtt) if high >= above]
-        return math.ceil(min(kept) * 100 - 1e-6) / 100
+        hundredths = math.ceil(min(kept) * 100)
+        # The product may have been rounded down to a whole number.
+        return (hundredths + (hundredths / 100 < min(kept))) / 100
 
     def promises(self, rtt: float) -> Iterator[tuple[float, float]]:
         """Yield the promises, shortest and longest, of the quickest settings."""

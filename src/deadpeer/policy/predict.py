@@ -273,12 +273,13 @@ class _Case:
                 for a, b in zip(sent, [*sent[1:], gives_up], strict=True)
             )
             why = f"{len(sent) - 1} SYN retries"
-        # Kernels before 6.5 double from the start; both must get through.
+        # Kernels before 6.5 double from the start, so both must get through;
+        # none of them can limit the pause.
+        limited = self.rto_max < self.defaults.rto_max
         older = [2.0**n - 1 for n in range(self.defaults.syn_retries + 1)]
-        in_time = patience - self.rtt
         last = min(
-            max((at for at in instants if at <= in_time), default=0.0)
-            for instants in (sent, older)
+            max((at for at in instants if at <= patience - self.rtt), default=0.0)
+            for instants in (sent, sent if limited else older)
         )
         return _bound(state, (patience, patience + late), last, why)
 

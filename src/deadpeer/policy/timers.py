@@ -5,6 +5,7 @@ Everything here is Linux, named after the function in ``net/ipv4`` that it
 follows. Results are seconds.
 """
 
+from functools import lru_cache
 from itertools import accumulate
 
 from deadpeer.platforms import Defaults
@@ -35,6 +36,7 @@ SYN_TIMEOUT = 1.0
 MODEL_RTO = 0.2
 
 
+@lru_cache(maxsize=4096)
 def lateness(seconds: float) -> float:
     """
     Return how late a kernel timer may fire that was set for *seconds*.

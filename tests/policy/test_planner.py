@@ -1,0 +1,139 @@
+"""One promise: what must hold of every plan, and which are refused."""
+
+import math
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from deadpeer.errors import ConfigError, UnsupportedError
+from deadpeer.platforms import LINUX, Defaults
+from deadpeer.policy import Keepalive, State, assess, plan, smallest, unanswered_probes
+
+WITHIN = st.floats(5, 86_400)
+RTT = st.none() | st.floats(0, 1.5)
+
+
+def planned(**arguments):
+    try:
+        return plan(**arguments)
+    except ConfigError:
+        return None
+
+
+@given(within=WITHIN, rtt=RTT, stalled=st.booleans())
+@settings(max_examples=200)
+def test_a_plan_keeps_its_promise_in_every_state_and_change_of_state(
+    within, rtt, stalled
+):
+    made = planned(within=within, rtt=rtt, allow_stalled_reader=stalled)
+    assume(made is not None)
+    for bound in made.assessment.bounds:
+        assert bound.latest <= within, bound
+
+
+@given(within=WITHIN, rtt=RTT, stalled=st.booleans())
+@settings(max_examples=200)
+def test_a_plan_waits_for_two_unanswered_probes_and_survives_an_outage(
+    within, rtt, stalled
+):
+    made = planned(within=within, rtt=rtt, allow_stalled_reader=stalled)
+    assume(made is not None)
+    least, _ = unanswered_probes(made.assessment.effective)
+    assert least >= 2
+    for bound in made.assessment.bounds:
+        # A connect gives up on its own after a minute of outage.
+        enough = min(within / 8, 63) if bound.state is State.CONNECTING else within / 8
+        assert bound.survives >= enough, bound
+
+
+@given(within=WITHIN, rtt=RTT, stalled=st.booleans())
+def test_a_plan_is_whole_in_the_kernels_units(within, rtt, stalled):
+    made = planned(within=within, rtt=rtt, allow_stalled_reader=stalled)
+    assume(made is not None)
+    assert made.keepalive.rounded().over(Defaults()) == made.assessment.effective
+
+
+@given(within=st.floats(14, 86_400), rtt=st.floats(0, 0.5))
+def test_from_fourteen_seconds_on_every_promise_can_be_given(within, rtt):
+    assert plan(within=within, rtt=rtt).within == within
+
+
+@pytest.mark.parametrize("rtt", [0.0, 0.02, 0.1, 0.2, 0.6])
+@pytest.mark.parametrize("stalled", [False, True])
+def test_the_smallest_promise_is_given_and_a_smaller_one_is_not(rtt, stalled):
+    least = smallest(rtt=rtt, allow_stalled_reader=stalled)
+    assert plan(within=least, rtt=rtt, allow_stalled_reader=stalled).within == least
+    with pytest.raises(ConfigError, match=f"smallest promise is {least:g} s") as caught:
+        plan(within=least - 0.02, rtt=rtt, allow_stalled_reader=stalled)
+    assert caught.value.field == "within"
+    assert "heartbeats" in caught.value.hint
+
+
+def test_six_seconds_on_a_lan_can_be_promised_and_five_cannot():
+    assert 5.9 < smallest(rtt=0) <= 6.0
+    assert plan(within=6).rtt < 0.02
+    with pytest.raises(ConfigError):
+        plan(within=5)
+
+
+def test_a_gap_between_whole_seconds_is_named_with_the_next_promise():
+    with pytest.raises(ConfigError, match=r"whole seconds.*next promise is 8\.\d") as e:
+        plan(within=8.05, rtt=0)
+    following = float(e.value.hint.split()[-2])
+    assert plan(within=following, rtt=0).within == following
+
+
+@pytest.mark.parametrize("within", [0, -1, math.nan, math.inf, "10", None, 86_401])
+def test_what_is_no_promise_is_refused_by_name(within):
+    with pytest.raises(ConfigError, match="within"):
+        plan(within=within)
+
+
+@pytest.mark.parametrize("rtt", [-0.1, math.nan, "fast"])
+def test_what_is_no_round_trip_is_refused_by_name(rtt):
+    with pytest.raises(ConfigError, match="rtt"):
+        plan(within=10, rtt=rtt)
+
+
+def test_a_stalled_reader_is_never_ended_where_that_was_asked_for():
+    made = plan(within=30, allow_stalled_reader=True)
+    assert made.keepalive.user_timeout == 0
+    assert made.assessment.longest_pause == math.inf
+    assert plan(within=30).assessment.longest_pause < 30
+
+
+def test_a_plan_that_nothing_can_keep_says_why_instead_of_naming_a_smallest():
+    with pytest.raises(ConfigError, match="outage of an eighth"):
+        plan(within=86_400, allow_stalled_reader=True)
+
+
+def test_a_platform_without_the_options_gets_no_promise_but_a_way_out():
+    class Bare:
+        options = {name: LINUX.options[name] for name in ("idle", "interval")}
+        title, name, defaults, probes_yield = "Bare", "bare", Defaults(), False
+
+    with pytest.raises(UnsupportedError, match="heartbeats") as caught:
+        plan(within=10, platform=Bare)
+    assert caught.value.option == "user_timeout"
+
+
+def test_a_hasty_plan_is_told_what_is_wrong_with_it():
+    hasty = assess(Keepalive(idle=1, interval=1, probes=1, user_timeout=1))
+    assert any("one lost probe" in warning for warning in hasty.warnings)
+    assert hasty.survives == 0
+
+
+def test_the_systems_defaults_are_judged_as_what_they_are():
+    judged = assess(Keepalive(on=True))
+    assert 7875 <= judged.bound(State.IDLE).latest <= 7875 * 1.13
+    assert any("Azure" in warning for warning in judged.warnings)
+    off = assess(Keepalive())
+    assert off.worst == math.inf
+    assert off.traffic.packets == 0
+
+
+def test_the_traffic_of_an_idle_hour_is_probes_and_answers():
+    traffic = assess(Keepalive(idle=60, interval=10, probes=3)).traffic
+    assert traffic.packets == 120
+    assert (traffic.ipv4_bytes, traffic.ipv6_bytes) == (120 * 52, 120 * 72)
