@@ -31,9 +31,13 @@ __all__ = [
 # Source: net/ipv4/tcp_timer.c, tcp_keepalive_timer(), u32 elapsed.
 WRAPPED_TIMER = 2**32 / 1000
 
+# A timer that is due at once fires at the next tick.
+TICK = 0.001
+
 # What gVisor shows, read-only, whatever its own stack uses (which is 7200/75/9).
 # Source: gVisor, pkg/sentry/fsimpl/proc/tasks_sys.go.
 GVISOR_STUBS = (7200, 0, 0)
+ANYBODY_WRITES = 0o222
 
 
 def proc_path(key: str, *, root: str | os.PathLike[str] = "/") -> Path:
@@ -101,15 +105,21 @@ def read_all(*, root: str | os.PathLike[str] = "/") -> dict[str, int]:
     return present
 
 
-def shows_stubs(values: dict[str, int]) -> bool:
+def shows_stubs(values: dict[str, int], *, root: str | os.PathLike[str] = "/") -> bool:
     """
     Tell if these are the numbers that gVisor shows in place of its real ones.
 
+    It shows them in files that nobody may write, which Linux never does.
+
     Args:
         values: Running values by our names, as from `read_all`.
+        root: The tree that they were read from.
     """
     shown = tuple(values.get(name) for name in ("time", "interval", "probes"))
-    return shown == GVISOR_STUBS
+    if shown != GVISOR_STUBS:
+        return False
+    path = proc_path("net.ipv4.tcp_keepalive_intvl", root=root)
+    return not path.stat().st_mode & ANYBODY_WRITES
 
 
 def effective_defaults(root: str | os.PathLike[str] = "/") -> Defaults:
@@ -132,7 +142,7 @@ def effective_defaults(root: str | os.PathLike[str] = "/") -> Defaults:
         values = read_all(root=root)
     except UnsupportedError:
         return LINUX.defaults
-    if shows_stubs(values):
+    if shows_stubs(values, root=root):
         values = {k: v for k, v in values.items() if k not in ("interval", "probes")}
     return defaults_from(values)
 
@@ -141,15 +151,25 @@ def defaults_from(values: dict[str, int]) -> Defaults:
     """
     Return the policy layer's form of some values.
 
+    Linux takes numbers that no socket option takes. They become what they do: a
+    time of zero is one tick, a negative one 50 days, and no probes at all (the
+    connection ends when the first would be due) one probe with no time to answer.
+
     Args:
         values: Numbers in the kernel's units, by our names; what is missing is
             the kernel's default.
+
+    Source:
+        net/ipv4/tcp_timer.c, tcp_keepalive_timer(); each measured on Linux 6.18.
+
+    >>> defaults_from({"time": 5, "interval": 1, "probes": 1}).idle
+    5.0
     """
     full = {row.name: row.default for row in SETTINGS} | values
     return Defaults(
         idle=_seconds(full["time"]),
-        interval=_seconds(full["interval"]),
-        probes=full["probes"],
+        interval=_seconds(full["interval"]) if full["probes"] else TICK,
+        probes=full["probes"] or 1,
         retries=full["retries2"],
         # Kernels before 6.5 have no linear part, and not the file either.
         syn_retries=full["syn-retries"],
@@ -160,4 +180,4 @@ def defaults_from(values: dict[str, int]) -> Defaults:
 
 
 def _seconds(value: int) -> float:
-    return WRAPPED_TIMER if value < 0 else float(value)
+    return WRAPPED_TIMER if value < 0 else max(TICK, float(value))

@@ -54,6 +54,18 @@ class Setting:
     settable: bool = False
     since: str = ""
 
+    def takes(self, text: str) -> bool:
+        """
+        Tell if the kernel takes *text* when it is written to this setting.
+
+        Args:
+            text: What a configuration file gives as the value.
+        """
+        number = number_as_kernel_reads(text)
+        return (
+            number is not None and self.kernel_lowest <= number <= self.kernel_highest
+        )
+
 
 # Ranges: net/ipv4/sysctl_net_ipv4.c, ipv4_net_table; meanings:
 # Documentation/networking/ip-sysctl.rst. Both written and read back on Linux 6.18.
@@ -161,7 +173,7 @@ KEEPALIVE: tuple[Setting, ...] = SETTINGS[:3]
 _BY_NAME = {row.name: row for row in SETTINGS} | {row.key: row for row in SETTINGS}
 
 _KERNEL_NUMBER = re.compile(
-    r"\s*(-?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)(?=\s|\0|$)"
+    r"[ \t\n\v\f\r]*(-?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)(?=[ \t\n]|\Z)"
 )
 
 
@@ -186,14 +198,14 @@ def number_as_kernel_reads(text: str) -> int | None:
     Return the number that the kernel takes from *text*, or None if it takes none.
 
     The kernel reads C notation: ``010`` is eight and ``0x10`` sixteen. It stops
-    at white space and ignores the rest.
+    at white space and ignores the rest, a comment for instance.
 
     Source:
         kernel/sysctl.c, proc_get_long(); written and read back on Linux 6.18.
 
     >>> number_as_kernel_reads("7200"), number_as_kernel_reads(" 010 9")
     (7200, 8)
-    >>> number_as_kernel_reads("5.5") is None
+    >>> number_as_kernel_reads("5.5") is number_as_kernel_reads("60s") is None
     True
     """
     match = _KERNEL_NUMBER.match(text)
