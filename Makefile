@@ -1,29 +1,43 @@
 # Two commands are enough to begin: `make demo` and `make test`.
 # Neither installs system packages; where one is missing, a line says which.
 
-PYTHON ?= python3
+# The first Python that is new enough; make PYTHON=/path/to/python3.12 chooses another.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint types style check prove fuzz wheel clean help
+RUNS ?= 20000
+
+.PHONY: demo test lint types style prove fuzz wheel clean help ip
 
 help:  ## list the verbs
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
 
 $(READY): pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'deadpeer needs Python 3.11 or later: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)'; exit 3; }
+	@test -n '$(PYTHON)' || { echo 'deadpeer needs Python 3.11 or later: apt-get install python3.11 python3.11-venv, or make PYTHON=/path/to/it'; exit 3; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo '$(PYTHON) is older than Python 3.11: make PYTHON=/path/to/python3.11'; exit 3; }
 	@$(PYTHON) -c 'import venv, ensurepip' || { echo "Python's venv is missing: apt-get install python3-venv (or your system's package of that name)"; exit 3; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[all]' --group dev
 	@touch $@
 
-demo: $(READY)  ## pull a real cable and watch who notices
+ip:
+	@command -v ip >/dev/null || { echo 'the command ip is missing: apt-get install iproute2 (or dnf install iproute, apk add iproute2)'; exit 3; }
+
+demo: ip $(READY)  ## pull a real cable and watch who notices
 	$(BIN)/deadpeer lab
 
 test: $(READY)  ## the whole test suite, under five minutes
 	$(BIN)/python -m pytest
+
+prove: ip $(READY)  ## the slow proof: every state, promise, fault and path
+	$(BIN)/deadpeer lab --all
+
+fuzz: $(READY)  ## feed the parsers nonsense; make fuzz RUNS=1000000 for longer
+	@set -e; for target in fuzz/fuzz_*.py; do $(BIN)/python $$target --runs $(RUNS); done
 
 style: $(READY)  ## format, then lint
 	$(BIN)/ruff format .
