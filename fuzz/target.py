@@ -12,6 +12,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 from deadpeer.errors import DeadPeerError
 
@@ -37,7 +38,7 @@ ODD_THINGS: tuple[object, ...] = (
 )
 
 
-def anything(rng: random.Random) -> object:
+def anything(rng: random.Random) -> Any:
     """Return a number, or something that is none."""
     kind = rng.random()
     if kind < 0.4:

@@ -126,10 +126,11 @@ class Source:
             left = {
                 name
                 for name in self._raised(module, inside, owner, seen)
-                if not caught & {"Exception", *ancestors(name)}
+                if not caught
+                & {base.__name__ for base in getattr(errors, name).__mro__}
             }
             rest = [*node.handlers, *node.orelse, *node.finalbody]
-            after = ast.Module(body=rest, type_ignores=[])  # type: ignore[arg-type]
+            after = ast.Module(body=rest, type_ignores=[])
             return left | self._raised(module, after, owner, seen)
         found = self._raised(module, node, owner, seen)
         if isinstance(node, ast.Raise) and node.exc is not None:

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.source_reading import Documented, Source, ancestors, section, sections
 
 import deadpeer
-from source_reading import Documented, Source, ancestors, section, sections
 
 PACKAGE = Path(deadpeer.__file__).parent
 SOURCE = Source(PACKAGE)
@@ -149,6 +149,11 @@ GOOD = {
     "a helper's error, caught": (
         'def thing():\n    """Do it."""\n'
         "    try:\n        _check()\n    except ConfigError:\n        pass\n"
+        "def _check():\n    raise NotTcp\n"
+    ),
+    "a helper's error, caught as what it also is": (
+        'def thing():\n    """Do it."""\n'
+        "    try:\n        _check()\n    except (OSError, ValueError):\n        pass\n"
         "def _check():\n    raise NotTcp\n"
     ),
     "a parent of the error is listed": (
