@@ -109,7 +109,8 @@ class Platform:
 
     name: str
     title: str
-    options: Mapping[Name, Option]
+    # Mappings have no hash; a row is known by the rest of it well enough.
+    options: Mapping[Name, Option] = field(hash=False)
     switch: Option = LINUX_SWITCH
     defaults: Defaults = field(default_factory=Defaults)
     probes_yield: bool = False
@@ -118,7 +119,7 @@ class Platform:
     fixed_probes: int | None = None
     whole: tuple[Name, ...] = ()
     unreadable: frozenset[Name] = frozenset()
-    absent: Mapping[Name, str] = field(default_factory=dict)
+    absent: Mapping[Name, str] = field(default_factory=dict, hash=False)
     ran: str = ""
     notes: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ last tick itself. That leaves one interval for it.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from deadpeer.errors import ConfigError, UnsupportedError
 from deadpeer.platforms import LINUX, Defaults, Platform
@@ -124,9 +125,21 @@ def plan(
             field="within",
             value=within,
         )
-    path = _Path(
-        defaults or platform.defaults, platform, stalled_reader=allow_stalled_reader
+    return _searched(
+        within, rtt, platform, defaults or platform.defaults, allow_stalled_reader
     )
+
+
+# A server asks for the same promise on every connection that it accepts.
+@lru_cache(maxsize=1024)
+def _searched(
+    within: float,
+    rtt: float | None,
+    platform: Platform,
+    defaults: Defaults,
+    stalled_reader: bool,  # noqa: FBT001 -- lru_cache keys are cheaper by position
+) -> Plan:
+    path = _Path(defaults, platform, stalled_reader=stalled_reader)
     for candidate in USUAL_RTTS if rtt is None else (rtt,):
         best = path.best(within, candidate)
         if best is not None:
