@@ -274,10 +274,15 @@ def _parameters(node: ast.FunctionDef | ast.AsyncFunctionDef) -> dict[str, str]:
         given.kwarg,
     )
     return {
-        one.arg: ast.unparse(one.annotation) if one.annotation else ""
+        one.arg: _annotation(one, given.kwarg)
         for one in every
         if one and one.arg not in ("self", "cls")
     }
+
+
+def _annotation(one: ast.arg, rest: ast.arg | None) -> str:
+    """The annotation; the rest of the keywords has its names elsewhere."""
+    return ast.unparse(one.annotation) if one.annotation and one is not rest else ""
 
 
 def _caught(node: ast.Try) -> set[str]:

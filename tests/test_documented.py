@@ -23,9 +23,11 @@ THINGS = list(SOURCE.documented())
 
 UNIT = re.compile(
     r"second|millisecond|\bms\b|\bs\b|hour|\bday|byte|microsecond|instant"
-    r"|fraction|share|ratio|per cent|probability|number of|part in|hertz",
+    r"|fraction|share|ratio|per cent|probability|number of|part in|hertz|0 to 1",
     re.IGNORECASE,
 )
+# An entry this short may lean on the one before.
+SHORT = 40
 # A name that is its own unit.
 UNIT_NAME = re.compile(r"seconds|_us$|_ms$|_hz$|milliseconds")
 
@@ -52,10 +54,13 @@ def complaints(thing: Documented, source: Source) -> Iterator[str]:
 
 def missing_units(thing: Documented) -> Iterator[str]:
     described = section(thing.doc, "Args") | field_strings(thing)
+    measured = False  # the entry right before had a unit
     for name, annotation in thing.parameters.items():
-        if not re.search(r"\bfloat\b", annotation) or UNIT_NAME.search(name):
-            continue
-        if not UNIT.search(described.get(name, "")):
+        said = described.get(name, "")
+        # "The earliest report, in seconds", and then just "The latest".
+        measured = bool(UNIT.search(said)) or (measured and len(said) < SHORT)
+        is_number = re.search(r"\bfloat\b", annotation)
+        if is_number and not measured and not UNIT_NAME.search(name):
             yield f"gives no unit for {name}"
     if re.search(r"\bfloat\b", thing.returns) and not thing.name.endswith("seconds"):
         parts = sections(thing.doc)
