@@ -5,7 +5,7 @@ import re
 
 import click
 
-__all__ = ["SECONDS", "Seconds", "in_words"]
+__all__ = ["SECONDS", "Seconds", "in_words", "rounded_down", "rounded_up"]
 
 UNITS: dict[str, float] = {
     "ms": 0.001,
@@ -14,6 +14,8 @@ UNITS: dict[str, float] = {
     "h": 3600.0,
     "d": 86400.0,
 }
+# A sum of decimals may be one part in 10^16 off; that is no reason to round.
+EXACT = 1e-9
 _WRITTEN = re.compile(r"\s*(-?[0-9.]+(?:e-?[0-9]+)?)\s*(ms|s|min|m|h|d)?\s*", re.ASCII)
 
 
@@ -72,15 +74,52 @@ def in_words(seconds: float) -> str:
     """
     if math.isinf(seconds):
         return "never"
-    if seconds < UNITS["min"]:
-        digits = 2 if seconds < 10 else 1  # noqa: PLR2004 - said above
-        rounded = round(seconds, digits)
-        if rounded < UNITS["min"]:
-            return f"{rounded:g} s"
-    rest = round(seconds)
+    rounded = round(seconds / _grain(seconds)) * _grain(seconds)
+    if rounded < UNITS["min"]:
+        return f"{rounded:.4g} s"
+    rest = round(rounded)
     parts = []
     for unit in ("d", "h", "min", "s"):
         count, rest = divmod(rest, int(UNITS[unit]))
         if count:
             parts.append(f"{count} {unit}")
     return " ".join(parts)
+
+
+def rounded_down(seconds: float) -> float:
+    """
+    Return *seconds* cut to what ``in_words`` shows: for an "at least".
+
+    Args:
+        seconds: How long, zero or more.
+
+    >>> in_words(rounded_down(4.979))
+    '4.97 s'
+    """
+    if math.isinf(seconds):
+        return seconds
+    grain = _grain(seconds)
+    return math.floor(seconds / grain * (1 + EXACT)) * grain
+
+
+def rounded_up(seconds: float) -> float:
+    """
+    Return *seconds* raised to what ``in_words`` shows: for an "at most".
+
+    Args:
+        seconds: How long, zero or more.
+
+    >>> in_words(rounded_up(4.971))
+    '4.98 s'
+    """
+    if math.isinf(seconds):
+        return seconds
+    grain = _grain(seconds)
+    return math.ceil(seconds / grain * (1 - EXACT)) * grain
+
+
+def _grain(seconds: float) -> float:
+    """The step, in seconds, between durations that are shown as different."""
+    if seconds < 10:  # noqa: PLR2004 - as said above
+        return 0.01
+    return 0.1 if seconds < UNITS["min"] else 1.0

@@ -1,0 +1,214 @@
+"""``deadpeer explain``: what settings promise, or which settings keep a promise."""
+
+import sys
+
+import click
+
+from deadpeer.cli.durations import SECONDS
+from deadpeer.cli.explanation import Explanation, as_data, print_text
+from deadpeer.cli.output import print_json
+from deadpeer.cli.snippets import TARGETS, settings_for
+from deadpeer.kernel.sysctl import effective_defaults
+from deadpeer.platforms import PLATFORMS, Defaults, Platform, platform_named
+from deadpeer.policy import Keepalive, assess, plan
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.option(
+    "--within",
+    type=SECONDS,
+    metavar="SECONDS",
+    help="Plan settings under which a death is reported within this time.",
+)
+@click.option(
+    "--allow-stalled-reader",
+    is_flag=True,
+    help="Plan so that a live peer is never ended for not reading (Linux 6.15).",
+)
+@click.option(
+    "--time",
+    "idle",
+    type=SECONDS,
+    metavar="SECONDS",
+    help="Judge: silence before the first probe (TCP_KEEPIDLE).",
+)
+@click.option(
+    "--interval",
+    type=SECONDS,
+    metavar="SECONDS",
+    help="Judge: time between probes (TCP_KEEPINTVL).",
+)
+@click.option(
+    "--probes",
+    type=int,
+    metavar="COUNT",
+    help="Judge: unanswered probes that end a connection (TCP_KEEPCNT).",
+)
+@click.option(
+    "--user-timeout",
+    type=SECONDS,
+    metavar="SECONDS",
+    help="Judge: how long sent data may stay unacknowledged (TCP_USER_TIMEOUT).",
+)
+@click.option(
+    "--rtt",
+    type=SECONDS,
+    metavar="SECONDS",
+    help="The longest round trip to reckon with.",
+)
+@click.option(
+    "--platform",
+    "platform_name",
+    type=click.Choice([row.name for row in PLATFORMS]),
+    default="linux",
+    show_default=True,
+    help="The system that the socket is on.",
+)
+@click.option(
+    "--code",
+    is_flag=True,
+    help="Print ready lines for the LANGUAGEs that follow, or for all.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.argument(
+    "languages",
+    metavar="[LANGUAGE]...",
+    nargs=-1,
+    type=click.Choice(list(TARGETS)),
+)
+def command(
+    *,
+    within: float | None,
+    allow_stalled_reader: bool,
+    idle: float | None,
+    interval: float | None,
+    probes: int | None,
+    user_timeout: float | None,
+    rtt: float | None,
+    platform_name: str,
+    code: bool,
+    as_json: bool,
+    languages: tuple[str, ...],
+) -> None:
+    """
+    Say when a dead peer would be noticed, and plan settings.
+
+    With --within: settings that keep this promise, in whatever state the
+    connection is. With --time, --interval, --probes or --user-timeout: what
+    these settings promise; what is not given is this system's own. With
+    neither: what this system's settings promise to a program that turns
+    SO_KEEPALIVE on.
+
+    \b
+    deadpeer explain --within 10
+    deadpeer explain --within 10 --code go nginx
+    deadpeer explain --time 5 --interval 1 --probes 1
+
+    LANGUAGE is one of: python, deadpeer, c, go, rust, nginx, haproxy,
+    postgresql, libpq, redis, systemd, kubernetes.
+    """  # noqa: D301 - click wants the character itself
+    asked = Keepalive(
+        idle=idle, interval=interval, probes=probes, user_timeout=user_timeout
+    )
+    _require_sense(
+        planned=within is not None,
+        judged=asked != Keepalive(),
+        stalled_reader=allow_stalled_reader,
+        code=code,
+        languages=languages,
+    )
+    platform = platform_named(platform_name)
+    defaults = _defaults_of(platform)
+    if within is None:
+        explanation = _judged(asked, rtt, platform, defaults)
+    else:
+        found = plan(
+            within=within,
+            rtt=rtt,
+            platform=platform,
+            defaults=defaults,
+            allow_stalled_reader=allow_stalled_reader,
+        )
+        explanation = Explanation(
+            within=within,
+            origin="plan",
+            platform=platform,
+            assessment=found.assessment,
+        )
+    snippets = _snippets(explanation, defaults, languages) if code else {}
+    if as_json:
+        print_json("explain", as_data(explanation, snippets))
+    elif code:
+        _print_code(snippets)
+    else:
+        print_text(explanation)
+
+
+def _require_sense(
+    *,
+    planned: bool,
+    judged: bool,
+    stalled_reader: bool,
+    code: bool,
+    languages: tuple[str, ...],
+) -> None:
+    if planned and judged:
+        raise click.UsageError(
+            "give a promise (--within) or settings to judge, not both",
+            click.get_current_context(),
+        )
+    if stalled_reader and not planned:
+        raise click.UsageError(
+            "--allow-stalled-reader is for plans: give --within too",
+            click.get_current_context(),
+        )
+    if languages and not code:
+        raise click.UsageError(
+            f"unexpected {languages[0]!r}: a language comes after --code",
+            click.get_current_context(),
+        )
+
+
+def _defaults_of(platform: Platform) -> Defaults:
+    """Return this system's settings if it is of that kind, else the row's."""
+    if platform.name == "linux" and sys.platform == "linux":
+        return effective_defaults()
+    return platform.defaults
+
+
+def _judged(
+    asked: Keepalive, rtt: float | None, platform: Platform, defaults: Defaults
+) -> Explanation:
+    nothing = asked == Keepalive()
+    # A value that no kernel takes is refused here, with its range.
+    settings = Keepalive(on=True) if nothing else asked.rounded(platform)
+    return Explanation(
+        within=None,
+        origin="assumed" if nothing else "given",
+        platform=platform,
+        assessment=assess(
+            settings, rtt=rtt or 0.0, defaults=defaults, platform=platform
+        ),
+    )
+
+
+def _snippets(
+    explanation: Explanation, defaults: Defaults, languages: tuple[str, ...]
+) -> dict[str, str]:
+    settings = settings_for(
+        explanation.assessment.keepalive,
+        within=explanation.within,
+        defaults=defaults,
+    )
+    return {name: TARGETS[name].text(settings) for name in languages or TARGETS}
+
+
+def _print_code(snippets: dict[str, str]) -> None:
+    """Print code as it is; with a heading in its own comments if there are more."""
+    several = len(snippets) > 1
+    for number, (name, text) in enumerate(snippets.items()):
+        target = TARGETS[name]
+        heading = f"{target.comment} -- {target.title} --\n" if several else ""
+        click.echo(("\n" if number else "") + heading + text, nl=False)
