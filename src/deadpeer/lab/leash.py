@@ -1,0 +1,213 @@
+"""
+Processes of the lab that cannot outlive it.
+
+Each is a module of this package, run by a fresh interpreter, so nothing depends
+on the threads that its parent happens to have. It is held three ways: it dies
+by the kernel's hand when its parent does, it ends when its channel closes, and
+its parent ends it by its number.
+"""
+
+import ctypes
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+from deadpeer.errors import LabError
+
+__all__ = ["Child", "Lines", "child_channel"]
+
+# Source: linux/prctl.h.
+PR_SET_PDEATHSIG = 1
+
+# How long an interpreter may take to start, or a child to answer, on a machine
+# that is very busy.
+PATIENCE = 20.0
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Lines:
+    """
+    Messages over a stream socket: JSON, one a line.
+
+    Args:
+        stream: A connected socket; the messages own it.
+    """
+
+    def __init__(self, stream: socket.socket) -> None:
+        self.stream = stream
+        self.rest = b""
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor."""
+        return self.stream.fileno()
+
+    def send(self, message: dict[str, Any]) -> None:
+        """
+        Send a message.
+
+        Raises:
+            OSError: The other side is gone.
+        """
+        self.stream.sendall(json.dumps(message).encode() + b"\n")
+
+    def receive(self) -> list[dict[str, Any]] | None:
+        """
+        Wait for bytes, and return the messages that they complete.
+
+        Returns:
+            Messages, perhaps none; None when the other side is gone.
+        """
+        try:
+            data = self.stream.recv(1 << 16)
+        except ConnectionError:
+            return None
+        if not data:
+            return None
+        *lines, self.rest = (self.rest + data).split(b"\n")
+        return [json.loads(line) for line in lines]
+
+    def close(self) -> None:
+        """Close the socket."""
+        self.stream.close()
+
+
+class Child:
+    """
+    A process of the lab, started for one job.
+
+    Args:
+        module: The module of this package that it runs.
+        pass_fds: Descriptors that it inherits under the same numbers.
+        arguments: What its ``main`` gets to see in ``sys.argv``.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        *,
+        pass_fds: Iterable[int] = (),
+        arguments: Iterable[str] = (),
+    ) -> None:
+        ours, theirs = socket.socketpair()
+        self.module = module
+        self.heard: deque[dict[str, Any]] = deque()
+        self.lines = Lines(ours)
+        # The package has to be found in the same place, wherever this process
+        # found it.
+        path = os.pathsep.join(entry for entry in sys.path if entry)
+        with theirs:
+            self.process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    module,
+                    str(theirs.fileno()),
+                    str(os.getpid()),
+                    *arguments,
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": path},
+                pass_fds=(theirs.fileno(), *pass_fds),
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self.process.pid
+
+    def tell(self, **order: Any) -> None:
+        """Give an order whose answer nobody waits for."""
+        with suppress(OSError):  # a dead child is found by whoever waits for it
+            self.lines.send(order)
+
+    def ask(self, **order: Any) -> dict[str, Any]:
+        """
+        Give an order and wait for its answer.
+
+        Raises:
+            LabError: The process is gone, or does not answer.
+        """
+        self.tell(**order)
+        return self.hear()
+
+    def hear(self, *, patience: float = PATIENCE) -> dict[str, Any]:
+        """
+        Wait for one message.
+
+        Args:
+            patience: For how long, in seconds.
+
+        Raises:
+            LabError: The process is gone, or says nothing.
+        """
+        give_up_at = time.monotonic() + patience
+        while not self.heard:
+            left = max(0.0, give_up_at - time.monotonic())
+            if not select.select([self.lines], [], [], left)[0]:
+                raise LabError(f"the lab's {self.module} does not answer")
+            messages = self.lines.receive()
+            if messages is None:
+                raise LabError(f"the lab's {self.module} ended before its time")
+            self.heard.extend(messages)
+        return self.heard.popleft()
+
+    def kill(self) -> None:
+        """End the process as a crash would (SIGKILL), and wait until it is gone."""
+        self.process.kill()
+        self.process.wait()
+
+    def close(self) -> None:
+        """End the process, whatever it is doing, and close the channel."""
+        self.kill()
+        self.lines.close()
+
+
+def child_channel(
+    arguments: list[str], *, fatal: Callable[[int], Any] = os._exit
+) -> tuple[Lines, list[str]]:
+    """
+    Tie this process to the one that started it, and return the way to it.
+
+    The first thing that a child does. It dies with its parent from then on; the
+    parent's thread must wait for it, since the kernel means the thread. It does
+    not hear Ctrl-C, which is for the parent to act on.
+
+    Args:
+        arguments: What it was started with, ``sys.argv``.
+        fatal: What to do if the parent is already gone.
+
+    Returns:
+        The channel, and the arguments that are left.
+
+    Source:
+        prctl(2), PR_SET_PDEATHSIG.
+    """
+    _, channel, parent, *rest = arguments
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != int(parent):
+        fatal(1)
+    return Lines(socket.socket(fileno=int(channel))), rest
