@@ -1,0 +1,175 @@
+"""A connection that is protected before its first packet leaves."""
+
+import socket
+import time
+from collections.abc import Iterator, Sequence
+
+from deadpeer.errors import PeerTimedOut
+from deadpeer.kernel.current_platform import this_platform
+from deadpeer.kernel.evidence import read_tcp_info
+from deadpeer.kernel.inspection import system_defaults
+from deadpeer.kernel.options import apply
+from deadpeer.kernel.protection import protect
+from deadpeer.kernel.sockets import text_of
+from deadpeer.kernel.verdicts import verdict_on
+from deadpeer.policy import Plan, plan
+from deadpeer.policy.keepalive import require_seconds
+
+__all__ = ["create_connection"]
+
+
+def create_connection(
+    address: tuple[str | None, int | str],
+    *,
+    within: float,
+    timeout: float | None = None,
+    source_address: tuple[str, int] | None = None,
+    all_errors: bool = False,
+    rtt: float | None = None,
+    allow_stalled_reader: bool = False,
+) -> socket.socket:
+    """
+    Connect like ``socket.create_connection``, protected from the first packet.
+
+    One deadline holds for all addresses of the name together, IPv6 and IPv4;
+    each gets an even share of what is left, so that one that never answers
+    does not use up the time of the others. Looking up the name is outside of
+    it: the system's resolver takes as long as it takes.
+
+    Args:
+        address: Host and port.
+        within: Seconds from the peer's death to the error, from the connect on.
+        timeout: Seconds for connecting, and the returned socket's own timeout,
+            as with ``socket.create_connection``. None connects within *within*
+            and leaves the socket blocking.
+        source_address: Where to connect from, host and port.
+        all_errors: Raise an ``ExceptionGroup`` of every address's error, not
+            the last one alone.
+        rtt: The longest round trip of the path, in seconds. None takes a usual
+            one; if the connection turns out longer, it is planned for that.
+        allow_stalled_reader: As for ``protect``.
+
+    Returns:
+        The connected socket. ``deadpeer.inspect`` says what is in force.
+
+    Raises:
+        ConfigError: The promise cannot be kept, in general or at the round trip
+            that was measured; the connection is closed then.
+        UnsupportedError: This system cannot give a promise.
+        PeerTimedOut: Nothing answered before the deadline.
+        PeerUnreachable: There is no way to the address.
+        ConnectionRefusedError: The peer lives and does not listen.
+        OSError: The name was not found, or the source address is not here.
+    """
+    row = this_platform()
+    settings = plan(
+        within=within,
+        rtt=rtt,
+        platform=row,
+        defaults=system_defaults(row),
+        allow_stalled_reader=allow_stalled_reader,
+    )
+    if timeout is not None:
+        require_seconds("timeout", timeout)
+    host, port = address
+    found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+    errors: list[OSError] = []
+    shares = _shares(found, within if timeout is None else timeout)
+    for (family, kind, protocol, _, target), share in zip(found, shares, strict=False):
+        try:
+            sock = _connected(
+                socket.socket(family, kind, protocol),
+                target,
+                settings,
+                share,
+                source_address,
+            )
+        except OSError as error:
+            errors.append(error)
+            continue
+        return _finished(
+            sock,
+            settings,
+            timeout,
+            rtt=rtt,
+            allow_stalled_reader=allow_stalled_reader,
+        )
+    try:
+        if all_errors:
+            raise ExceptionGroup(f"no address of {host!r} could be connected", errors)
+        raise errors[-1]
+    finally:
+        errors.clear()  # an error that holds its own traceback holds its frames
+
+
+def _shares(addresses: Sequence[object], seconds: float) -> Iterator[float]:
+    """Yield for each address the seconds that it may take, while there are any."""
+    deadline = time.monotonic() + seconds
+    for number in range(len(addresses)):
+        left = deadline - time.monotonic()
+        if left <= 0 and number:
+            return
+        yield max(left, 0.001) / (len(addresses) - number)
+
+
+def _connected(
+    sock: socket.socket,
+    target: object,
+    settings: Plan,
+    seconds: float,
+    source_address: tuple[str, int] | None,
+) -> socket.socket:
+    try:
+        apply(sock, settings.keepalive)
+        if source_address:
+            sock.bind(source_address)
+        sock.settimeout(seconds)
+        _connect(sock, target, seconds)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _connect(sock: socket.socket, target: object, seconds: float) -> None:
+    peer = text_of(target)
+    try:
+        sock.connect(target)  # type: ignore[arg-type]
+    except OSError as error:
+        kind = verdict_on(error, established=False)
+        if kind is not None:
+            raise kind(
+                f"{peer} could not be connected: {error.strerror}",
+                peer=peer,
+                errno=error.errno,
+            ) from error
+        if isinstance(error, TimeoutError):
+            raise PeerTimedOut(
+                f"{peer} did not answer in {seconds:.3g} s", peer=peer
+            ) from error
+        raise
+
+
+def _finished(
+    sock: socket.socket,
+    settings: Plan,
+    timeout: float | None,
+    *,
+    rtt: float | None,
+    allow_stalled_reader: bool,
+) -> socket.socket:
+    try:
+        info = read_tcp_info(sock)
+        measured = info.round_trip if info else None
+        if rtt is None and measured is not None and measured > settings.rtt:
+            protect(
+                sock,
+                within=settings.within,
+                rtt=measured,
+                allow_stalled_reader=allow_stalled_reader,
+            )
+        sock.settimeout(socket.getdefaulttimeout() if timeout is None else timeout)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
