@@ -46,6 +46,7 @@ PURE = (
     "kernel/sysctl_rules.py",
     "kernel/sysctl_table.py",
     "kernel/tcp_info.py",
+    "kernel/tcp_table.py",
     "lab/forecast.py",
     "lab/plain.py",
     "lab/scenario.py",
@@ -201,9 +202,13 @@ def test_siblings_are_not_below_each_other():
 def test_the_front_door_defines_nothing_itself():
     tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
     allowed = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.Expr)
+    # What is imported late (PEP 562), and what type checkers see in its place.
+    late = ("def __getattr__(", "def __dir__(", "if TYPE_CHECKING:")
 
     assert [
-        ast.unparse(node) for node in tree.body if not isinstance(node, allowed)
+        ast.unparse(node)
+        for node in tree.body
+        if not isinstance(node, allowed) and not ast.unparse(node).startswith(late)
     ] == []
 
 

@@ -56,6 +56,8 @@ def create_connection(
         ConfigError: The promise cannot be kept, in general or at the round trip
             that was measured; the connection is closed then.
         UnsupportedError: This system cannot give a promise.
+        AccessDenied: A sandbox forbids to set options.
+        KernelRefused: The kernel does not take the settings.
         PeerTimedOut: Nothing answered before the deadline.
         PeerUnreachable: There is no way to the address.
         ConnectionRefusedError: The peer lives and does not listen.

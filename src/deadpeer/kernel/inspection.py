@@ -95,6 +95,7 @@ def inspect(sock: object) -> Inspection:
         NotTcp: That is no open TCP socket.
         UnsupportedError: It is a Multipath TCP socket, or the system is one
             that the platform table does not have.
+        KernelRefused: The kernel does not let the options be read.
     """
     row = this_platform()
     with borrowed(sock) as open_sock:

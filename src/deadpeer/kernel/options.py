@@ -78,6 +78,8 @@ class Applied:
         Raises:
             NotTcp: The socket was closed, or its descriptor is another
                 socket's now; nothing was changed.
+            UnsupportedError: The descriptor is a Multipath TCP socket now.
+            KernelRefused: No descriptor is left to work with.
         """
         with borrowed(self.thing) as sock:
             if identity(sock) != self.who:

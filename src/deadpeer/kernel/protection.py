@@ -51,6 +51,8 @@ class Protection:
         Raises:
             NotTcp: The socket was closed, or its descriptor is another
                 socket's now; nothing was changed.
+            UnsupportedError: The descriptor is a Multipath TCP socket now.
+            KernelRefused: No descriptor is left to work with.
         """
         return self.applied.undo()
 

@@ -305,7 +305,9 @@ def _get(
         raise refused from error
 
 
-def _refusal(error: OSError, step: Step, platform: Platform) -> DeadPeerError:
+def _refusal(
+    error: OSError, step: Step, platform: Platform
+) -> NotTcp | AccessDenied | UnsupportedError | KernelRefused:
     option, number = step.options[0], error.errno
     if number in NO_SOCKET:
         return NotTcp("the socket was closed meanwhile", field="sock")

@@ -5,7 +5,6 @@ Every row is tested as data on every platform; the Linux row is also tested
 against the kernel. A row that was not run on its own system says so.
 """
 
-from deadpeer.errors import ConfigError
 from deadpeer.platforms.bsd import (
     DRAGONFLY,
     DRAGONFLY_BEFORE_5_8,
@@ -14,8 +13,9 @@ from deadpeer.platforms.bsd import (
     NETBSD,
     OPENBSD,
 )
+from deadpeer.platforms.directory import PLATFORMS, platform_named
 from deadpeer.platforms.linux import LINUX
-from deadpeer.platforms.rows import IPPROTO_TCP, Defaults, Name, Option, Platform
+from deadpeer.platforms.rows import Defaults, Name, Option, Platform
 from deadpeer.platforms.solaris import ILLUMOS, SOLARIS, SOLARIS_BEFORE_11_4
 from deadpeer.platforms.windows import (
     SIO_KEEPALIVE_VALS,
@@ -28,7 +28,6 @@ __all__ = [
     "DRAGONFLY_BEFORE_5_8",
     "FREEBSD",
     "ILLUMOS",
-    "IPPROTO_TCP",
     "LINUX",
     "MACOS",
     "NETBSD",
@@ -45,42 +44,3 @@ __all__ = [
     "Platform",
     "platform_named",
 ]
-
-PLATFORMS: tuple[Platform, ...] = (
-    LINUX,
-    MACOS,
-    WINDOWS,
-    WINDOWS_BEFORE_1709,
-    FREEBSD,
-    NETBSD,
-    OPENBSD,
-    DRAGONFLY,
-    DRAGONFLY_BEFORE_5_8,
-    SOLARIS,
-    SOLARIS_BEFORE_11_4,
-    ILLUMOS,
-)
-
-
-def platform_named(name: str) -> Platform:
-    """
-    Return the row of that name.
-
-    Args:
-        name: Such as ``linux``; upper case counts as lower case.
-
-    Raises:
-        ConfigError: There is no such row; the hint lists those there are.
-
-    >>> platform_named("macOS").options["idle"].name
-    'TCP_KEEPALIVE'
-    """
-    for row in PLATFORMS:
-        if isinstance(name, str) and row.name == name.lower():
-            return row
-    raise ConfigError(
-        f"{name!r} is not the name of a platform",
-        hint=f"one of {', '.join(row.name for row in PLATFORMS)}",
-        field="platform",
-        value=name,
-    )
