@@ -8,6 +8,7 @@ from deadpeer.cli.durations import SECONDS
 from deadpeer.cli.explanation import Explanation, as_data, print_text
 from deadpeer.cli.output import print_json
 from deadpeer.cli.snippets import TARGETS, settings_for
+from deadpeer.kernel.current_platform import this_platform
 from deadpeer.kernel.sysctl import effective_defaults
 from deadpeer.platforms import PLATFORMS, Defaults, Platform, platform_named
 from deadpeer.policy import Keepalive, assess, plan
@@ -62,9 +63,9 @@ __all__ = ["command"]
     "--platform",
     "platform_name",
     type=click.Choice([row.name for row in PLATFORMS]),
-    default="linux",
-    show_default=True,
-    help="The system that the socket is on.",
+    metavar="NAME",
+    help="The system that the socket is on; this one if not given. One of: "
+    + ", ".join(row.name for row in PLATFORMS),
 )
 @click.option(
     "--code",
@@ -87,7 +88,7 @@ def command(
     probes: int | None,
     user_timeout: float | None,
     rtt: float | None,
-    platform_name: str,
+    platform_name: str | None,
     code: bool,
     as_json: bool,
     languages: tuple[str, ...],
@@ -119,7 +120,7 @@ def command(
         code=code,
         languages=languages,
     )
-    platform = platform_named(platform_name)
+    platform = platform_named(platform_name) if platform_name else this_platform()
     defaults = _defaults_of(platform)
     if within is None:
         explanation = _judged(asked, rtt, platform, defaults)

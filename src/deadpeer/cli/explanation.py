@@ -58,6 +58,7 @@ def as_data(
         "within": explanation.within,
         "rtt": found.rtt,
         "settings": found.keepalive,
+        "options": options(explanation),
         "effective": found.effective,
         "worst": found.worst,
         "survives": found.survives,
@@ -67,6 +68,22 @@ def as_data(
         "warnings": found.warnings,
     }
     return data | ({"code": dict(snippets)} if snippets else {})
+
+
+def options(explanation: Explanation) -> dict[str, int]:
+    """
+    Return what a program sets: numbers in the system's units, by its own names.
+
+    Args:
+        explanation: What is explained.
+    """
+    platform, keepalive = explanation.platform, explanation.assessment.keepalive
+    on = keepalive.wants_on
+    switch = {} if on is None else {platform.switch.name: int(on)}
+    return switch | {
+        platform.options[name].name: number
+        for name, number in keepalive.in_units(platform).items()
+    }
 
 
 def print_text(explanation: Explanation) -> None:
@@ -123,7 +140,7 @@ def settings_table(explanation: Explanation) -> Table:
     table = _table("setting", "value", "meaning", "from")
     own = "the plan" if explanation.origin == "plan" else explanation.origin
     table.add_row(
-        "SO_KEEPALIVE",
+        explanation.platform.switch.name,
         "on" if found.effective.on else "off",
         "whether idle peers are probed at all",
         own if found.keepalive.wants_on is not None else "every system's default",
