@@ -1,20 +1,21 @@
 """
-Reading the system's settings from ``/proc/sys``, of this system or of a tree.
+Reading and writing single settings under ``/proc/sys``, of this system or of a tree.
 
 Everything under ``/proc/sys/net`` belongs to the network namespace of the
 process that opens it.
 """
 
-import errno
 import os
 from pathlib import Path
 
-from deadpeer.errors import AccessDenied, ConfigError, KernelRefused, UnsupportedError
+from deadpeer.errors import ConfigError, UnsupportedError
+from deadpeer.kernel.staging import refusal
 from deadpeer.kernel.sysctl_table import (
     SETTINGS,
     Setting,
     number_as_kernel_reads,
 )
+from deadpeer.kernel.sysctl_tree import inside
 from deadpeer.platforms import LINUX, Defaults
 
 __all__ = [
@@ -23,7 +24,9 @@ __all__ = [
     "proc_path",
     "read_all",
     "read_setting",
+    "read_text",
     "shows_stubs",
+    "write_text",
 ]
 
 # A negative time of keepalive makes Linux wait 2^32 ticks: 50 days at HZ=1000,
@@ -51,35 +54,72 @@ def proc_path(key: str, *, root: str | os.PathLike[str] = "/") -> Path:
     >>> str(proc_path("net.ipv4.tcp_retries2"))
     '/proc/sys/net/ipv4/tcp_retries2'
     """
-    return Path(root, "proc/sys", *key.split("."))
+    path = "/proc/sys/" + key.replace(".", "/")
+    return Path(path) if Path(root) == Path("/") else inside(root, path)
+
+
+def read_text(key: str, *, root: str | os.PathLike[str] = "/") -> str | None:
+    """
+    Return what ``/proc/sys`` holds for a key, as text; None if it is absent.
+
+    Args:
+        key: The kernel's name, with dots.
+        root: The tree to look in.
+
+    Raises:
+        AccessDenied: The file may not be read.
+        KernelRefused: Reading failed in another way.
+    """
+    try:
+        path = proc_path(key, root=root)
+        return path.read_text(encoding="ascii", errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise refusal(error, doing=f"read the value of {key}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """
+    Write a value to ``/proc/sys`` in one system call, as the kernel wants it.
+
+    Args:
+        path: The file.
+        text: The value and a line break.
+
+    Raises:
+        OSError: The kernel refused it.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, text.encode())
+        # Files under the real /proc have no size; those of a tree do.
+        if os.fstat(descriptor).st_size > len(text):
+            os.ftruncate(descriptor, len(text))
+    finally:
+        os.close(descriptor)
 
 
 def read_setting(setting: Setting, *, root: str | os.PathLike[str] = "/") -> int | None:
     """
     Return the running value of a setting, in its own unit; None if absent.
 
+    Args:
+        setting: The row.
+        root: The tree to look in.
+
     Raises:
         AccessDenied: The file may not be read.
         KernelRefused: Reading failed in another way.
         ConfigError: The file (of a tree) holds no number.
     """
-    path = proc_path(setting.key, root=root)
-    try:
-        text = path.read_text(encoding="ascii", errors="replace")
-    except (FileNotFoundError, NotADirectoryError):
+    text = read_text(setting.key, root=root)
+    if text is None:
         return None
-    except PermissionError as error:
-        raise AccessDenied(f"{path} may not be read", hint="read it as root") from error
-    except OSError as error:
-        raise KernelRefused(
-            f"{path} cannot be read: {os.strerror(error.errno or errno.EIO)}",
-            operation=f"read {path}",
-            errno=error.errno,
-        ) from error
     number = number_as_kernel_reads(text)
     if number is None:
         raise ConfigError(
-            f"{path} holds no number: {text[:40]!r}",
+            f"{proc_path(setting.key, root=root)} holds no number: {text[:40]!r}",
             hint="is --root the tree that you meant?",
             field=setting.key,
             value=text,

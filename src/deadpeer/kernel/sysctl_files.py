@@ -248,6 +248,6 @@ def values_of(text: str) -> dict[str, int] | None:
     """
     if not text.startswith(HEADER):
         return None
-    pairs = re.findall(r"^([a-z0-9_.]+) = ([0-9]+)$", text, re.MULTILINE)
+    pairs = re.findall(r"^([a-z0-9_.]+) = (-?[0-9]+)$", text, re.MULTILINE)
     values = {key: int(value) for key, value in pairs}
     return values if file_text(values) == text else None

@@ -124,7 +124,7 @@ def reading_order(
     if rule is Rule.ALPINE:
         read = _alpine(candidates, passed_over)
     else:
-        read = _by_name(candidates, rule, passed_over)
+        read = _by_name(candidates, passed_over)
     last = [file for file in files if file.path == SYSCTL_CONF]
     for file in last:
         if rule is Rule.SYSTEMD:
@@ -147,13 +147,12 @@ def _strength(file: ConfigFile) -> int:
 
 
 def _by_name(
-    files: Iterable[ConfigFile], rule: Rule, passed_over: dict[str, str]
+    files: Iterable[ConfigFile], passed_over: dict[str, str]
 ) -> list[ConfigFile]:
     """One file for each name, from the strongest directory; in the order of names."""
     chosen: dict[str, ConfigFile] = {}
     for file in sorted(files, key=_strength):
-        if rule is Rule.SYSTEMD and file.text is None and not file.masked:
-            continue  # it cannot be looked at, so systemd passes on to the next
+        # The name alone counts: a link that leads nowhere hides others too.
         winner = chosen.setdefault(file.name, file)
         if winner is not file:
             hides = "masked by" if winner.masked else "hidden by"

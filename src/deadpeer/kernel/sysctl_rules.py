@@ -6,7 +6,8 @@ The programs that read the files also disagree about the lines:
 * **systemd** keeps one entry a key, the last, and writes that. A line that names
   the key goes before patterns; ``-key`` takes the key away from all lines before.
 * **procps** writes every line in turn, so where the kernel refuses the last value
-  the one before stays. ``-key`` takes the key away from patterns only.
+  the one before stays. ``-key`` takes the key away from patterns only, and may
+  itself be a pattern (since 4.0.5).
 * **alpine**'s busybox writes in turn too, and knows neither patterns nor ``-``.
 
 Source:
@@ -172,8 +173,7 @@ class _Reading:
             if before is not None and before.value != said.value:
                 del entries[said.key]
             entries[said.key] = said
-        applied = [said for said in entries.values() if said.value is not None]
-        return applied[-1] if applied else None
+        return self.last_taken(s for s in entries.values() if s.value is not None)
 
     def for_procps(self) -> Iterable[Assignment]:
         named = [s for s in self.said if s.key == self.key and s.value is not None]
