@@ -47,6 +47,7 @@ class Lines:
     def __init__(self, stream: socket.socket) -> None:
         self.stream = stream
         self.rest = b""
+        self.waiting: deque[dict[str, Any]] = deque()
 
     def fileno(self) -> int:
         """Return the socket's descriptor."""
@@ -76,6 +77,15 @@ class Lines:
             return None
         *lines, self.rest = (self.rest + data).split(b"\n")
         return [json.loads(line) for line in lines]
+
+    def wait(self) -> dict[str, Any] | None:
+        """Wait for one message, however long; None when the other side is gone."""
+        while not self.waiting:
+            messages = self.receive()
+            if messages is None:
+                return None
+            self.waiting.extend(messages)
+        return self.waiting.popleft()
 
     def close(self) -> None:
         """Close the socket."""

@@ -12,7 +12,6 @@ import socket
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any
 
 from deadpeer.lab.leash import Child, Lines, child_channel
 from deadpeer.lab.namespaces import Namespace
@@ -81,7 +80,7 @@ class Server:
     def accept(self) -> None:
         """Take a new connection."""
         sock, _ = self.listener.accept()
-        sock.setblocking(False)
+        sock.setblocking(False)  # noqa: FBT003
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.ready.register(sock, selectors.EVENT_READ, lambda: self.introduce(sock))
 
@@ -167,7 +166,7 @@ def listen() -> socket.socket:
     listener = socket.create_server(
         (address, PORT), family=family, dualstack_ipv6=dual, backlog=4096
     )
-    listener.setblocking(False)
+    listener.setblocking(False)  # noqa: FBT003
     return listener
 
 

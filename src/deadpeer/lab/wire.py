@@ -86,7 +86,7 @@ def packet_socket(namespace: Namespace, link: str) -> socket.socket:
     sock.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
     sock.bind((link, ETH_P_ALL))
-    sock.setblocking(False)
+    sock.setblocking(False)  # noqa: FBT003
     return sock
 
 
@@ -146,6 +146,7 @@ class Forwarder:
     def __init__(self, ends: tuple[int, int], orders: Lines) -> None:
         self.ends = ends
         self.orders = orders
+        self.sources = [*ends, orders.fileno()]
         self.ways = (Way(), Way())
         self.waiting: list[tuple[float, int, int, bytes]] = []
         self.queued = [0, 0]
@@ -166,12 +167,12 @@ class Forwarder:
             if self.waiting:
                 timeout = max(0.0, self.waiting[0][0] - time.monotonic())
             # Not epoll, which counts in milliseconds.
-            ready, _, _ = select.select([*self.ends, self.orders], [], [], timeout)
+            ready, _, _ = select.select(self.sources, [], [], timeout)
             for source in ready:
-                if source is self.orders:
-                    self.obey()
-                else:
+                if source in self.ends:
                     self.take(self.ends.index(source))
+                else:
+                    self.obey()
 
     def deliver(self) -> None:
         """Put every frame that is due on its way."""

@@ -1,0 +1,292 @@
+"""
+The watched end of one cell: a socket that is led into its situation and waits.
+
+It reports once: the kernel hands a connection's error to the application once,
+by whichever call comes first, and every call here looks for it.
+"""
+
+import errno
+import select
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from deadpeer.kernel.evidence import read_tcp_info
+from deadpeer.kernel.options import apply
+from deadpeer.lab.forecast import Facts, judge, with_forecast
+from deadpeer.lab.loop import READ, WRITE, Loop
+from deadpeer.lab.namespaces import Namespace
+from deadpeer.lab.peer import PORT, QUESTION
+from deadpeer.lab.scenario import Cell, Measurement, Outcome, Situation
+from deadpeer.lab.topology import AF, SERVER
+from deadpeer.policy.predict import Span, State
+
+__all__ = ["Connection"]
+
+# Questions and answers before anything else, so that the kernel knows the round
+# trip. The estimate of a fresh connection is generous.
+WARM_UP = 3
+
+# How often a window that fills is looked at, in seconds.
+LOOK = 0.005
+
+FILLER = b"." * (1 << 16)
+
+# The kernel counts in ticks of up to 10 ms (CONFIG_HZ=100), and some time passes
+# between the last look and the fault.
+COARSE: Span = (0.012, 0.025)
+
+# How long the answer of a live peer may take at the end, besides round trips.
+PATIENCE = 2.0
+
+
+class Connection:
+    """
+    One connection of a run.
+
+    Args:
+        cell: What it is for.
+        loop: What calls it.
+        host: Where its socket is made.
+        done: Called with its measurement, once.
+
+    Attributes:
+        cell: With the prediction, once `predict` has written it down.
+        is_ready: Whether it has been led into its situation.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        loop: Loop,
+        host: Namespace,
+        done: Callable[[Measurement], None],
+    ) -> None:
+        self.cell = cell
+        self.loop = loop
+        self.done = done
+        with host.entered():
+            self.sock = socket.socket(AF[cell.family], socket.SOCK_STREAM)
+        self.sock.setblocking(False)  # noqa: FBT003
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        apply(self.sock, cell.setting.keepalive)
+        self.fault_at = 0.0
+        self.to_warm_up = WARM_UP
+        self.closed_at: Span | None = None
+        self.is_ready = cell.situation is Situation.CONNECTING
+        self.is_connected = False
+        self.is_filling = False
+        self.is_asking = False
+        self.is_over = False
+
+    # -- into the situation -------------------------------------------------
+
+    def connect(self) -> None:
+        """Begin to connect."""
+        self.loop.watch(self.sock.fileno(), READ | WRITE, self.on_ready)
+        address = SERVER[self.cell.family], PORT
+        number = self.sock.connect_ex(address)
+        if number != errno.EINPROGRESS:
+            self.loop.woke_at = time.monotonic()
+            self.report(number)
+
+    def ask(self) -> None:
+        """Have the peer answer, so that it is heard now."""
+        self.write(QUESTION)
+
+    def write(self, data: bytes = b".") -> None:
+        """Send something, if there is still somebody to send it to."""
+        if self.is_over:
+            return
+        try:
+            self.sock.send(data)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self.report(error.errno or errno.EIO)
+
+    def shut_down(self) -> None:
+        """End our direction."""
+        if not self.is_over:
+            self.sock.shutdown(socket.SHUT_WR)
+
+    def fill(self) -> None:
+        """Send until the peer's window is closed and more is waiting."""
+        self.is_filling = True
+        self.is_ready = False
+        self.keep_filling(time.monotonic())
+
+    def keep_filling(self, looked_at: float) -> None:
+        """Send what fits, and look if the window is closed by now."""
+        if self.is_over or not self.is_filling:
+            return
+        self.write(FILLER)
+        now = time.monotonic()
+        if self.has_closed_window():
+            self.is_filling = False
+            self.is_ready = True
+            self.closed_at = looked_at, now
+        else:
+            self.loop.at(now + LOOK, lambda: self.keep_filling(now))
+
+    def has_closed_window(self) -> bool:
+        """Whether everything sent was acknowledged, and no more may be sent."""
+        info = read_tcp_info(self.sock)
+        return (
+            info is not None
+            and not info.unacked
+            and bool(info.notsent_bytes)
+            and not info.snd_wnd_bytes
+        )
+
+    # -- the fault ----------------------------------------------------------
+
+    def predict(self, *, fault_at: float, rtt: float) -> None:
+        """
+        Write down what it should see.
+
+        Args:
+            fault_at: When the fault happens: now, or very soon.
+            rtt: The round trip of the path, where the kernel knows no better.
+        """
+        info = read_tcp_info(self.sock)
+        measured = info.rtt_us / 1e6 if info and info.rtt_us else rtt
+        at = self.cell.write_at
+        self.cell = with_forecast(
+            self.cell,
+            Facts(
+                silence=_around((info.silence if info else None) or 0.0),
+                written_at=None if at is None else (at, at),
+                closed=self.closed_for(fault_at),
+                rtt=measured,
+            ),
+        )
+
+    def closed_for(self, now: float) -> Span | None:
+        """For how long the window has been closed, if it has."""
+        if self.cell.state is not State.ZERO_WINDOW or self.closed_at is None:
+            return None
+        shortest, longest = now - self.closed_at[1], now - self.closed_at[0]
+        return shortest - COARSE[0], longest + COARSE[1]
+
+    # -- the report ---------------------------------------------------------
+
+    def on_ready(self, events: int) -> None:
+        """Take what the kernel has to say."""
+        if self.is_over:
+            return
+        number = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number:
+            self.report(number)
+        elif not self.is_connected:
+            self.greet()
+        elif events & (READ | select.EPOLLHUP):
+            self.read()
+        elif events & WRITE and self.is_asking:
+            self.ask_at_last()
+
+    def greet(self) -> None:
+        """Introduce ourselves: the connection stands."""
+        self.is_connected = True
+        self.loop.watch(self.sock.fileno(), READ, self.on_ready)
+        self.write(self.name.encode() + b"\n" + QUESTION)
+
+    @property
+    def name(self) -> str:
+        """What the peer calls it."""
+        return str(self.sock.fileno())
+
+    def read(self) -> None:
+        """Read answers, or the end."""
+        try:
+            data = self.sock.recv(1 << 16)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.report(error.errno or errno.EIO)
+            return
+        if not data:
+            self.at_end_of_stream()
+        elif self.is_asking:
+            self.finish(Outcome.ALIVE)
+        elif self.to_warm_up:
+            self.to_warm_up -= 1
+            self.is_ready = not self.to_warm_up
+            if self.to_warm_up:
+                self.ask()
+
+    def at_end_of_stream(self) -> None:
+        """The peer has shut down its direction, as it should, or closed."""
+        expected = self.cell.situation is Situation.PEER_SHUT_DOWN
+        if expected and not self.fault_at:
+            self.loop.watch(self.sock.fileno(), 0, self.on_ready)
+        else:
+            self.finish(Outcome.CLOSED, error="EOF")
+
+    def report(self, number: int) -> None:
+        """Take the kernel's error as the end."""
+        outcome = Outcome.DEAD
+        if self.cell.fault.says_goodbye:
+            outcome = Outcome.CLOSED
+        elif number == errno.ECONNREFUSED and not self.is_connected:
+            outcome = Outcome.REFUSED
+        self.finish(outcome, error=errno.errorcode.get(number, str(number)))
+
+    # -- the end ------------------------------------------------------------
+
+    def conclude(self) -> None:
+        """End the observation; a live peer has to show that it lives."""
+        if self.is_over:
+            return
+        if not self.cell.peer_lives:
+            self.finish(Outcome.ALIVE)
+            return
+        self.is_asking = True
+        self.is_filling = False
+        self.loop.watch(self.sock.fileno(), READ | WRITE, self.on_ready)
+        self.loop.at(time.monotonic() + PATIENCE, self.despair)
+
+    def finish_unready(self) -> None:
+        """Give up: the fault came before it was in its situation."""
+        self.finish(Outcome.ALIVE, note="not in its situation when the fault came")
+
+    def ask_at_last(self) -> None:
+        """Put the last question, now that there is room for it."""
+        self.loop.watch(self.sock.fileno(), READ, self.on_ready)
+        self.ask()
+
+    def despair(self) -> None:
+        """Give up waiting for the last answer."""
+        self.finish(Outcome.ALIVE, note="nothing reported, but no answer at the end")
+
+    def finish(self, outcome: Outcome, *, error: str = "", note: str = "") -> None:
+        """Record what came of it, once."""
+        if self.is_over:
+            return
+        self.is_over = True
+        self.loop.forget(self.sock.fileno())
+        info = read_tcp_info(self.sock)
+        silent = outcome is Outcome.ALIVE
+        at = None if silent or not self.fault_at else self.loop.woke_at - self.fault_at
+        found = Measurement(
+            cell=self.cell,
+            outcome=outcome,
+            at=at,
+            error=error,
+            probes=info.probes if info else 0,
+            retransmits=info.retransmits if info else 0,
+        )
+        if not note and not self.fault_at:
+            note = f"{error or outcome} before the fault"
+        note = note or judge(self.cell, outcome, at)
+        self.done(replace(found, ok=not note, note=note))
+
+    def close(self) -> None:
+        """Close the socket."""
+        self.loop.forget(self.sock.fileno())
+        self.sock.close()
+
+
+def _around(silence: float) -> Span:
+    return silence - COARSE[0], silence + COARSE[1]
