@@ -290,7 +290,8 @@ class _Case:
         if self.timeout:
             return self._closed_window_with_timeout(state, closed)
         retries = self.defaults.retries
-        survives = persist_schedule(self.rto[0], self.rto_max, retries - 1)[-1]
+        answered = persist_schedule(self.rto[0], self.rto_max, max(0, retries - 1))
+        survives = answered[-1] if answered else 0.0
         span = self._persist_span(closed)
         why = f"{retries} unanswered window probes"
         return _bound(state, span, max(0.0, survives - self.rtt), why)
