@@ -10,6 +10,7 @@ runs too and is not shown: it makes the server that the page connects to. After
 import inspect
 import re
 import shlex
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def test_the_code_on_a_page_runs(page):
             exec(compile(code, str(page), "exec"), namespace)  # noqa: S102
     finally:
         for value in namespace.values():
-            if hasattr(value, "close") and not isinstance(value, type):
+            if isinstance(value, socket.socket):
                 value.close()
 
 
