@@ -26,6 +26,10 @@ MOST_INT = 2**31 - 1
 
 NO_USER_TIMEOUT = "nothing; data in flight follows the system's own limit"
 NO_RTO_MAX = "nothing"
+ZERO_GIVES_BACK = (
+    "Zero gives idle, interval and probes back to the system. That is not used here:"
+    " what a socket shows may be its own or the system's, and nobody can tell."
+)
 
 MACOS = Platform(
     name="macos",
@@ -78,6 +82,7 @@ MACOS = Platform(
             " listening socket ends the listener (FujiNetWIFI/tnfsd#24)."
         ),
         "The sysctls net.inet.tcp.keepidle and keepintvl count in milliseconds.",
+        ZERO_GIVES_BACK,
     ),
     sources=(
         (
@@ -138,6 +143,7 @@ FREEBSD = Platform(
             "The sysctls net.inet.tcp.keepidle, keepintvl and maxunacktime count in"
             " milliseconds."
         ),
+        ZERO_GIVES_BACK,
     ),
     sources=(
         "FreeBSD tcp(4), which also says what accept(2) inherits",
