@@ -138,7 +138,7 @@ def command(
             platform=platform,
             assessment=found.assessment,
         )
-    snippets = _snippets(explanation, defaults, languages) if code else {}
+    snippets = _snippets(explanation, rtt, defaults, languages) if code else {}
     if as_json:
         print_json("explain", as_data(explanation, snippets))
     elif code:
@@ -196,11 +196,15 @@ def _judged(
 
 
 def _snippets(
-    explanation: Explanation, defaults: Defaults, languages: tuple[str, ...]
+    explanation: Explanation,
+    rtt: float | None,
+    defaults: Defaults,
+    languages: tuple[str, ...],
 ) -> dict[str, str]:
     settings = settings_for(
         explanation.assessment.keepalive,
         within=explanation.within,
+        rtt=rtt,
         defaults=defaults,
     )
     return {name: TARGETS[name].text(settings) for name in languages or TARGETS}

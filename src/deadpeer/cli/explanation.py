@@ -11,7 +11,7 @@ from rich.text import Text
 from deadpeer.cli.durations import in_words, rounded_down, rounded_up
 from deadpeer.cli.output import stdout
 from deadpeer.platforms import Platform
-from deadpeer.policy import Assessment, Bound
+from deadpeer.policy import Assessment, Bound, State
 
 __all__ = ["Explanation", "as_data", "print_text"]
 
@@ -98,7 +98,7 @@ def print_text(explanation: Explanation) -> None:
     console.print()
     console.print(settings_table(explanation))
     console.print()
-    console.print(states_table(explanation.assessment))
+    console.print(states_table(explanation))
     console.print()
     for line in notes(explanation.assessment):
         console.print(line)
@@ -121,10 +121,12 @@ def headline(explanation: Explanation) -> str:
     if explanation.within is not None:
         promise = f"A dead peer is reported within {in_words(explanation.within)}"
         return f"{promise}, {path}." if path else f"{promise}."
-    unbounded = [bound.state for bound in found.bounds if math.isinf(bound.latest)]
-    if unbounded:
-        states = ", ".join(unbounded)
-        return f"A dead peer may never be noticed. States without a bound: {states}."
+    lacking = [bound for bound in found.bounds if math.isinf(bound.latest)]
+    if lacking:
+        states = ", ".join(bound.state for bound in lacking)
+        if any(_is_measured(bound, explanation.platform) for bound in lacking):
+            return f"A dead peer may never be noticed. States without bound: {states}."
+        return f"When a dead peer is noticed is not known in the states: {states}."
     sentence = f"A dead peer is reported after {in_words(rounded_up(found.worst))} at the latest"
     return f"{sentence}, {path}." if path else f"{sentence}."
 
@@ -166,17 +168,35 @@ def _ignores_probes(explanation: Explanation) -> bool:
     return bool(timeout) and explanation.platform.probes_yield
 
 
-def states_table(assessment: Assessment) -> Table:
+def states_table(explanation: Explanation) -> Table:
     """
     Return one row for each state of a connection.
 
     Args:
-        assessment: What was found.
+        explanation: What is explained.
     """
     table = _table("state", "detected", "live peers survive", "decided by")
-    for bound in assessment.bounds:
-        table.add_row(bound.state, _span(bound), _outage(bound.survives), bound.why)
+    for bound in explanation.assessment.bounds:
+        known = _is_measured(bound, explanation.platform)
+        table.add_row(
+            bound.state,
+            _span(bound) if known else "not known",
+            _outage(bound.survives) if known else "not known",
+            bound.why,
+        )
     return table
+
+
+def _is_measured(bound: Bound, platform: Platform) -> bool:
+    """
+    Tell whether "no bound" means never, and not that nobody has measured it.
+
+    Keepalive counts the same everywhere; how retransmissions end was measured
+    on Linux alone.
+    """
+    if math.isfinite(bound.latest):
+        return True
+    return bool(platform.ran) or bound.state in (State.IDLE, State.HALF_CLOSED)
 
 
 def _table(*headings: str) -> Table:

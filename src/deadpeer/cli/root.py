@@ -224,8 +224,11 @@ def _reported(error: click.ClickException | DeadPeerError | OSError) -> int:
 
 
 def _usage_hint(error: click.ClickException) -> str:
-    context = getattr(error, "ctx", None)
-    return f"see: {context.command_path} --help" if context else ""
+    if not isinstance(error, click.UsageError):
+        return ""
+    # The parser itself does not know which verb it parses for.
+    path = error.ctx.command_path if error.ctx else PROGRAM
+    return f"see: {path} --help"
 
 
 def _sentence(error: OSError) -> str:

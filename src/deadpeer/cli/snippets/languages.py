@@ -67,10 +67,15 @@ def deadpeer(settings: Settings) -> str:
         "Python with deadpeer: checked first, read back afterwards, undone if the"
         " kernel refuses a part. sock may also be a StreamWriter or a descriptor.",
     )
-    if settings.within is not None and not settings.rto_max_ms:
+    if settings.within is not None:
+        words = [f"within={settings.within:g}"]
+        if settings.rtt is not None:
+            words.append(f"rtt={settings.rtt:g}")
+        if settings.rto_max_ms:
+            words.append("allow_stalled_reader=True")
         return (
             f"{about}\nimport deadpeer\n\n"
-            f"protection = deadpeer.protect(sock, within={settings.within:g})"
+            f"protection = deadpeer.protect(sock, {', '.join(words)})"
         )
     fields = [f"idle={settings.idle}", f"interval={settings.interval}"]
     fields.append(f"probes={settings.probes}")
@@ -81,7 +86,7 @@ def deadpeer(settings: Settings) -> str:
     return (
         f"{about}\nimport deadpeer\n\n"
         f"settings = deadpeer.Keepalive({', '.join(fields)})\n"
-        "protection = deadpeer.protect(sock, settings)"
+        "protection = deadpeer.protect(sock, keepalive=settings)"
     )
 
 

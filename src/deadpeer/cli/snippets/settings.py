@@ -32,6 +32,7 @@ class Settings:
         rto_max_ms: The longest pause between retransmissions; 0 if not set.
         within: The promise that these settings keep, in seconds; None if they
             were not planned for one.
+        rtt: The longest round trip that was asked for, in seconds, if any was.
     """
 
     idle: int
@@ -40,6 +41,7 @@ class Settings:
     user_timeout_ms: int
     rto_max_ms: int
     within: float | None
+    rtt: float | None = None
 
     @property
     def idle_death(self) -> int:
@@ -51,6 +53,7 @@ def settings_for(
     keepalive: Keepalive,
     *,
     within: float | None = None,
+    rtt: float | None = None,
     defaults: Defaults | None = None,
 ) -> Settings:
     """
@@ -59,6 +62,7 @@ def settings_for(
     Args:
         keepalive: A plan's settings, or others.
         within: The promise they were planned for, in seconds, if any.
+        rtt: The longest round trip that was asked for, in seconds, if any was.
         defaults: The system's settings, for what *keepalive* leaves open.
 
     Raises:
@@ -95,6 +99,7 @@ def settings_for(
         user_timeout_ms=units["user_timeout"],
         rto_max_ms=rto_max.get("rto_max", 0),
         within=within,
+        rtt=rtt,
     )
 
 
