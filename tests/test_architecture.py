@@ -52,6 +52,7 @@ PURE = (
     "lab/scenario.py",
     "lab/selection.py",
     "cli/snippets",
+    "cli/target.py",
 )
 
 # What a pure file has no business with: I/O, clocks, chance, logs, processes.
