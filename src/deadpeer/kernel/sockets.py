@@ -16,7 +16,7 @@ from typing import Any
 
 from deadpeer.errors import KernelRefused, NotTcp, UnsupportedError
 
-__all__ = ["borrowed", "identity", "peer_name", "text_of"]
+__all__ = ["borrowed", "identity", "last_peer", "peer_name", "text_of"]
 
 # Linux include/uapi/linux/in.h. Python has the name since 3.10, on some systems.
 IPPROTO_MPTCP = 262
@@ -24,6 +24,13 @@ IPPROTO_MPTCP = 262
 # between two boots.
 SO_COOKIE = 57
 COOKIE_BYTES = 8
+# The same: getpeername, but for dead connections too. It wants to know the size
+# of sockaddr_in or sockaddr_in6 exactly; and where the host stands in them.
+SO_PEERNAME = 28
+SOCKADDRS = {
+    socket.AF_INET: (16, slice(4, 8)),
+    socket.AF_INET6: (28, slice(8, 24)),
+}
 
 FAMILIES = {socket.AF_INET, socket.AF_INET6}
 
@@ -117,6 +124,25 @@ def peer_name(thing: object) -> str:
         return ""
 
 
+def last_peer(sock: socket.socket) -> str:
+    """
+    Return the other end's address of a socket that may be dead already.
+
+    Args:
+        sock: A borrowed socket.
+
+    Source:
+        Linux net/core/sock.c, SO_PEERNAME; net/ipv4/af_inet.c, inet_getname().
+    """
+    size, host = SOCKADDRS[sock.family]
+    try:
+        data = sock.getsockopt(socket.SOL_SOCKET, SO_PEERNAME, size)
+    except OSError:
+        return ""
+    port = int.from_bytes(data[2:4], "big")
+    return text_of((socket.inet_ntop(sock.family, data[host]), port)) if port else ""
+
+
 def text_of(address: object) -> str:
     """
     Return a socket address as people write it.
@@ -177,16 +203,26 @@ def _wrapped(fd: int, thing: object) -> socket.socket:
     ``socket.setdefaulttimeout`` was used, and the original with it. A type that
     says it is non-blocking already prevents that.
     """
-    quiet = getattr(socket, "SOCK_NONBLOCK", 0)
-    # Without that flag (macOS, Windows) Python finds the family by itself, and
-    # the mode is put back.
-    labels = (socket.AF_INET, socket.SOCK_STREAM | quiet, 0) if quiet else (-1, -1, -1)
-    before = None if quiet else _blocking(fd)
     try:
-        made = socket.socket(*labels, fileno=fd)
+        return _relabelled(fd) if hasattr(socket, "SOCK_NONBLOCK") else _found_out(fd)
     except OSError as error:
-        _close(fd)
+        socket.close(fd)
         raise _not_tcp(thing, f"{_shown(thing)} is no socket") from error
+
+
+def _relabelled(fd: int) -> socket.socket:
+    quiet = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
+    made = socket.socket(socket.AF_INET, quiet, 0, fileno=fd)
+    if _asked(made, "SO_DOMAIN") == socket.AF_INET6:
+        # Python reads addresses by the family that the object was given.
+        made = socket.socket(socket.AF_INET6, quiet, 0, fileno=made.detach())
+    return made
+
+
+def _found_out(fd: int) -> socket.socket:
+    """macOS, Windows: Python finds the family, and the mode is put back."""
+    before = _blocking(fd)
+    made = socket.socket(fileno=fd)
     if before is not None and _blocking(fd) != before:
         os.set_blocking(fd, before)
     return made
@@ -197,10 +233,6 @@ def _blocking(fd: int) -> bool | None:
         return os.get_blocking(fd)
     except OSError:
         return None  # Windows: the number is a handle
-
-
-def _close(fd: int) -> None:
-    socket.close(fd)
 
 
 def _require_tcp(sock: socket.socket, thing: object) -> None:

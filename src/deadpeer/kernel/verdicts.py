@@ -20,7 +20,7 @@ from deadpeer.errors import (
     PeerUnreachable,
 )
 from deadpeer.kernel.evidence import read_tcp_info
-from deadpeer.kernel.sockets import borrowed, peer_name
+from deadpeer.kernel.sockets import borrowed, last_peer, peer_name
 from deadpeer.kernel.tcp_info import TcpInfo, TcpState
 
 __all__ = ["map_errors", "verdict_on"]
@@ -122,13 +122,16 @@ def map_errors(sock: object = None) -> Iterator[None]:
     Traceback (most recent call last):
     deadpeer.errors.PeerReset: the peer answered that it knows no such connection (ECONNRESET)
     """
-    # A dead socket does not know any more who was at its other end.
+    # Asked before: a closed socket does not know any more who was there.
     peer = peer_name(sock) if sock is not None else ""
     try:
         yield
     except OSError as error:
-        kind = verdict_on(error, established=bool(peer))
-        info = _evidence(sock)
+        info, last = _evidence(sock)
+        peer = peer or last
+        # A connection that has measured a round trip has stood.
+        stood = bool(peer) if info is None else bool(info.rtt_us)
+        kind = verdict_on(error, established=stood)
         if kind is None and error.errno == errno.EPIPE and _is_gone(info):
             kind = PeerReset
         if kind is None:
@@ -151,14 +154,14 @@ def _explained(
     )
 
 
-def _evidence(sock: object) -> TcpInfo | None:
+def _evidence(sock: object) -> tuple[TcpInfo | None, str]:
     if sock is None:
-        return None
+        return None, ""
     try:
         with borrowed(sock) as open_still:
-            return read_tcp_info(open_still)
+            return read_tcp_info(open_still), last_peer(open_still)
     except (DeadPeerError, OSError):
-        return None  # closed by now, as asyncio does before anybody can look
+        return None, ""  # closed by now, as asyncio does before anybody can look
 
 
 def _is_gone(info: TcpInfo | None) -> bool:
