@@ -50,6 +50,10 @@ DECISIVE = (State.IDLE_THEN_WRITE, State.ZERO_WINDOW)
 
 MILLISECOND = 0.001
 
+# The kernel stores rto_max in ticks, rounded up (1001 ms read back as 1004 ms at
+# 250 Hz). This many milliseconds are whole ticks at every usual CONFIG_HZ.
+WHOLE_TICKS_MS = 20
+
 # The user timeout has to be later than a tick by more than the clock's grain.
 GRAIN = 0.01
 
@@ -238,9 +242,9 @@ class _Path:
         option = self.platform.options["rto_max"]
         shape = Keepalive(idle=idle, interval=interval, probes=probes, user_timeout=0.0)
         return (
-            option.lowest,
-            option.highest,
-            lambda ms: replace(shape, rto_max=ms / 1000),
+            math.ceil(option.lowest / WHOLE_TICKS_MS),
+            option.highest // WHOLE_TICKS_MS,
+            lambda steps: replace(shape, rto_max=steps * WHOLE_TICKS_MS / 1000),
         )
 
     def latest(self, keepalive: Keepalive, rtt: float) -> float:
