@@ -147,7 +147,9 @@ class Source:
             return {name}
         found = self._find(module, name)
         if found and isinstance(found[1], FUNCTIONS) and found[1].returns:
-            return {ast.unparse(found[1].returns)} & set(errors.__all__)
+            # A maker of errors of any kind says nothing of the one it makes.
+            made = {ast.unparse(found[1].returns)} & set(errors.__all__)
+            return made - {"DeadPeerError"}
         return set()
 
     def _raised_by_call(
