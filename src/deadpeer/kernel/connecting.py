@@ -9,7 +9,7 @@ from deadpeer.kernel.current_platform import this_platform
 from deadpeer.kernel.evidence import read_tcp_info
 from deadpeer.kernel.inspection import system_defaults
 from deadpeer.kernel.options import apply
-from deadpeer.kernel.protection import protect
+from deadpeer.kernel.protection import outgrows, protect
 from deadpeer.kernel.sockets import text_of
 from deadpeer.kernel.verdicts import verdict_on
 from deadpeer.policy import Plan, plan
@@ -163,7 +163,7 @@ def _finished(
     try:
         info = read_tcp_info(sock)
         measured = info.round_trip if info else None
-        if rtt is None and measured is not None and measured > settings.rtt:
+        if rtt is None and measured is not None and outgrows(measured, settings):
             protect(
                 sock,
                 within=settings.within,

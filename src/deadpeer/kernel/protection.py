@@ -15,7 +15,11 @@ from deadpeer.platforms import Defaults, Platform
 from deadpeer.policy import Assessment, Keepalive, Plan, assess, plan
 from deadpeer.policy.keepalive import require_seconds
 
-__all__ = ["Protection", "protect"]
+__all__ = ["Protection", "outgrows", "planned", "protect"]
+
+# One tick of the fastest usual kernel clock, in seconds. Shorter round trips
+# vanish in the lateness of timers, which is planned for in any case.
+LEAST_RTT = 0.001
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,9 +205,20 @@ def planned(
         )
 
     first = at(rtt)
-    if rtt is None and measured is not None and measured > first.rtt:
+    if rtt is None and measured is not None and outgrows(measured, first):
         return at(measured)
     return first
+
+
+def outgrows(measured: float, made: Plan) -> bool:
+    """
+    Tell whether a path is longer than a plan is good for.
+
+    Args:
+        measured: The round trip that the kernel has measured, in seconds.
+        made: The plan.
+    """
+    return measured > max(made.rtt, LEAST_RTT)
 
 
 def _require_one(within: float | None, keepalive: Keepalive | None) -> None:
