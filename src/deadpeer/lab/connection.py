@@ -74,6 +74,7 @@ class Connection:
         self.fault_at = 0.0
         self.to_warm_up = WARM_UP
         self.closed_at: Span | None = None
+        self.wrote_at: float | None = None
         self.is_ready = cell.situation is Situation.CONNECTING
         self.is_connected = False
         self.is_filling = False
@@ -99,6 +100,7 @@ class Connection:
         """Send something, if there is still somebody to send it to."""
         if self.is_over:
             return
+        self.wrote_at = time.monotonic()
         try:
             self.sock.send(data)
         except BlockingIOError:
@@ -152,16 +154,25 @@ class Connection:
         """
         info = read_tcp_info(self.sock)
         measured = info.rtt_us / 1e6 if info and info.rtt_us else rtt
-        at = self.cell.write_at
         self.cell = with_forecast(
             self.cell,
             Facts(
                 silence=_around((info.silence if info else None) or 0.0),
-                written_at=None if at is None else (at, at),
+                written_at=self.written(fault_at),
                 closed=self.closed_for(fault_at),
                 rtt=measured,
+                rto=info.rto_us / 1e6 if info and info.rto_us else None,
             ),
         )
+
+    def written(self, now: float) -> Span | None:
+        """When it writes, if it does: as it was, or as it is planned."""
+        at = self.cell.write_at
+        if at is None:
+            return None
+        if at < 0 and self.wrote_at is not None:
+            at = self.wrote_at - now
+        return at - COARSE[0], at + COARSE[0]
 
     def closed_for(self, now: float) -> Span | None:
         """For how long the window has been closed, if it has."""

@@ -142,16 +142,20 @@ class Rig:
 
     # -- the course of events -----------------------------------------------
 
-    def start(self) -> float:
+    def start(self, *, delay: float = 0.0) -> float:
         """
         Let it begin.
+
+        Args:
+            delay: So many seconds later than it could be, so that not all
+                networks are struck at once.
 
         Returns:
             When the fault will be, on the monotonic clock.
         """
         phases = [connection.cell.phase for connection in self.connections]
         lead = WARM_UP + max(phases) + ROUND_TRIPS * self.rtt
-        fault_at = time.monotonic() + lead + EACH * len(phases)
+        fault_at = time.monotonic() + delay + lead + EACH * len(phases)
         for connection in self.connections:
             if connection.cell.situation is not Situation.CONNECTING:
                 connection.connect()

@@ -31,6 +31,11 @@ WRITTEN = ("expectation", "earliest", "latest", "why")
 BEAT = 0.25
 
 
+# Seconds from one network's fault to the next one's: doing one takes some 20 ms,
+# and what the others have to say should not wait for it.
+APART = 0.075
+
+
 class Worker:
     """
     A run in the making.
@@ -57,8 +62,8 @@ class Worker:
         with ExitStack() as owned:
             owned.callback(self.loop.close)
             rigs = [owned.enter_context(rig) for rig in self.build()]
-            for rig in rigs:
-                fault_at = rig.start()
+            for number, rig in enumerate(rigs):
+                fault_at = rig.start(delay=number * APART)
                 longest = max(c.cell.observed_for for c in rig.connections)
                 self.ends_at = max(self.ends_at, fault_at + longest)
                 self.loop.at(fault_at, partial(self.say, "struck", str(rig.fault)))
