@@ -116,7 +116,8 @@ def test_separators_and_spaces_make_no_difference(first, rest, separator, dash):
 
 @given(
     st.dictionaries(
-        st.sampled_from([row.key for row in SETTINGS]), st.integers(-9, 10**6)
+        st.sampled_from([row.key for row in SETTINGS if row.settable]),
+        st.integers(-9, 10**6),
     )
 )
 def test_our_file_is_read_back_as_it_was_written(values):
@@ -142,8 +143,7 @@ def test_a_file_that_somebody_edited_is_no_longer_ours(change):
     edited = change(text)
 
     assert edited != text
-    found = values_of(edited)
-    assert found is None or file_text(found) == edited
+    assert values_of(edited) is None
 
 
 def test_our_file_says_what_made_it_and_how_to_undo_it():

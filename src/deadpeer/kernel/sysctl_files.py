@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 from deadpeer.errors import ConfigError
+from deadpeer.kernel.sysctl_table import SETTINGS
 
 __all__ = [
     "HEADER",
@@ -28,6 +29,8 @@ __all__ = [
 WHITE = " \t\r\n\v\f"
 COMMENTS = "#;"
 WILDCARDS = "*?["
+# What a file of ours may set.
+OUR_KEYS = frozenset(row.key for row in SETTINGS if row.settable)
 SWAPPED = str.maketrans("./", "/.")
 
 
@@ -250,4 +253,6 @@ def values_of(text: str) -> dict[str, int] | None:
         return None
     pairs = re.findall(r"^([a-z0-9_.]+) = (-?[0-9]+)$", text, re.MULTILINE)
     values = {key: int(value) for key, value in pairs}
+    if not values.keys() <= OUR_KEYS:
+        return None
     return values if file_text(values) == text else None
