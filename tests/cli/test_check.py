@@ -387,7 +387,9 @@ WRONG = {
     "4194304": (2, "there is no process 4194304"),
     "::1:80": (2, "without brackets"),
     "localhost:0": (2, "has no port"),
-    "name.invalid:80": (2, "the name 'name.invalid' is not known"),
+    # Names that no server is asked for.
+    "[fe80::1%nowhere0]:80": (2, "the name 'fe80::1%nowhere0' is not known"),
+    f"{'x' * 64}.invalid:80": (2, "is not known: encoding with 'idna' codec failed"),
     "1 --within 0": (2, "within=0.0 is not a duration"),
     "1 --timeout -1": (2, "timeout=-1.0 is not a duration"),
 }
