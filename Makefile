@@ -34,7 +34,7 @@ test: $(READY)  ## the whole test suite, under five minutes
 	$(BIN)/python -m pytest
 
 prove: ip $(READY)  ## the slow proof: every state, promise, fault and path
-	$(BIN)/deadpeer lab --all
+	$(BIN)/deadpeer lab --full
 
 fuzz: $(READY)  ## feed the parsers nonsense; make fuzz RUNS=1000000 for longer
 	@set -e; for target in fuzz/fuzz_*.py; do $(BIN)/python $$target --runs $(RUNS); done

@@ -1,0 +1,371 @@
+"""
+A run as people read it: rows, sections, and the states at a glance.
+
+Cells that differ only in their timing or their IP version are read as one row;
+so a table has a row for each thing that can happen, and not for each connection.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from deadpeer.lab.scenario import (
+    Cell,
+    Expectation,
+    Fault,
+    Measurement,
+    Run,
+    Setting,
+    Situation,
+)
+from deadpeer.lab.selection import outage
+from deadpeer.lab.words import (
+    DONE,
+    about,
+    exactly,
+    only_when,
+    span,
+    state_label,
+    title_of,
+)
+
+__all__ = [
+    "Glance",
+    "Row",
+    "Section",
+    "glance",
+    "headline",
+    "one_by_one",
+    "outside",
+    "sections",
+]
+
+# A fault with fewer situations than this shares a section with others.
+WORTH_A_SECTION = 3
+
+LIVE = "Live peers"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """
+    Measurements that are read as one.
+
+    Args:
+        label: What they are called where they stand.
+        measurements: One or more, of the same setting, fault and situation.
+    """
+
+    label: str
+    measurements: tuple[Measurement, ...]
+
+    @property
+    def cell(self) -> Cell:
+        """The first cell, for what all have in common."""
+        return self.measurements[0].cell
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The cells."""
+        return tuple(m.cell for m in self.measurements)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether nobody died here, and nothing may be reported."""
+        return self.cell.peer_lives
+
+    @property
+    def failures(self) -> tuple[Measurement, ...]:
+        """Those outside their prediction."""
+        return tuple(m for m in self.measurements if not m.ok)
+
+    @property
+    def reports(self) -> tuple[float, ...]:
+        """Seconds after the fault of each report, in order."""
+        return tuple(sorted(m.at for m in self.measurements if m.at is not None))
+
+    @property
+    def is_noticed(self) -> bool:
+        """Whether every one of them was reported."""
+        return len(self.reports) == len(self.measurements)
+
+    @property
+    def earliest(self) -> float:
+        """The earliest report that was predicted, in seconds after the fault."""
+        return min(cell.earliest for cell in self.cells)
+
+    @property
+    def latest(self) -> float:
+        """
+        The latest report that counts as predicted, in seconds after the fault.
+
+        A promise is part of the prediction: what comes after it is wrong, even
+        where the kernel alone might have taken longer.
+        """
+        return max(_latest(cell) for cell in self.cells)
+
+    @property
+    def observed_for(self) -> float:
+        """Seconds after the fault until the last observation ended."""
+        return max(cell.observed_for for cell in self.cells)
+
+    @property
+    def predicted(self) -> str:
+        """What should have come of it, in words."""
+        expected = {cell.expectation for cell in self.cells}
+        if expected == {Expectation.ALIVE}:
+            return "stays alive"
+        if expected == {Expectation.CLOSED}:
+            return f"within {about(self.latest)}"
+        return span(self.earliest, self.latest)
+
+    @property
+    def measured(self) -> str:
+        """What came of it, in words."""
+        count, reports = len(self.measurements), self.reports
+        if not reports:
+            for_long = about(self.observed_for)
+            return f"alive, {for_long}" if self.is_live else f"nothing in {for_long}"
+        times = exactly(reports[0])
+        if exactly(reports[-1]) != times:
+            times = f"{reports[0]:.2f} to {exactly(reports[-1])}"
+        if self.is_live:
+            times = f"given up: {times}"
+        return times if len(reports) == count else f"{len(reports)} of {count}: {times}"
+
+    @property
+    def verdict(self) -> str:
+        """Whether it is as predicted: in words, so that it needs no colour."""
+        count, failed = len(self.measurements), len(self.failures)
+        if failed:
+            return "FAILED" if count == 1 else f"{failed} of {count} FAILED"
+        return "ok" if count == 1 else f"{count} of {count} ok"
+
+    @property
+    def why(self) -> str:
+        """What decides, in the order in which it comes up."""
+        whys = dict.fromkeys(cell.why for cell in self.cells)
+        # "a, then b" says it for those where it is a or b alone.
+        return "; ".join(
+            why
+            for why in whys
+            if not any(why in other for other in whys if other != why)
+        )
+
+
+def _latest(cell: Cell) -> float:
+    promise = cell.setting.promise
+    return cell.latest if promise is None else min(cell.latest, promise)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """
+    Rows under a heading.
+
+    Args:
+        title: Which settings, and what was done.
+        verdict: What came of it, in a few words.
+        rows: In the order of the run.
+        settings: The setting that all rows have; none if nothing died.
+        fault: What was done, if the same was done to all.
+    """
+
+    title: str
+    verdict: str
+    rows: tuple[Row, ...]
+    settings: tuple[Setting, ...] = ()
+    fault: Fault | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Glance:
+    """
+    One fault: every situation under every setting.
+
+    Args:
+        fault: What was done.
+        settings: The columns.
+        situations: The rows.
+        rows: What came of it, by situation and setting's name.
+    """
+
+    fault: Fault
+    settings: tuple[Setting, ...]
+    situations: tuple[Situation, ...]
+    rows: dict[tuple[Situation, str], Row]
+
+
+def sections(run: Run) -> tuple[Section, ...]:
+    """
+    Return the whole run, in the order in which it is best read.
+
+    Args:
+        run: What was measured.
+    """
+    rows = _rows(run.measurements)
+    found: list[Section] = []
+    for setting in run.settings:
+        mine = [r for r in rows if r.cell.setting.name == setting.name]
+        found += _about_deaths(setting, [r for r in mine if not r.is_live])
+    live = tuple(_relabelled(run, row) for row in rows if row.is_live)
+    if live:
+        found.append(Section(title=LIVE, verdict=_lived(live), rows=live))
+    return tuple(found)
+
+
+def one_by_one(found: Iterable[Section]) -> tuple[Section, ...]:
+    """Return the same sections with a row for every connection."""
+    return tuple(
+        replace(
+            section,
+            rows=tuple(
+                Row(label=_told_apart(m.cell, row), measurements=(m,))
+                for row in section.rows
+                for m in row.measurements
+            ),
+        )
+        for section in found
+    )
+
+
+def outside(run: Run) -> tuple[Measurement, ...]:
+    """Return the measurements that do not lie within their prediction."""
+    return tuple(m for m in run.measurements if not m.ok)
+
+
+def glance(run: Run) -> Glance | None:
+    """
+    Return the fault that most settings met, situations against settings.
+
+    Args:
+        run: What was measured.
+
+    Returns:
+        None if there is nothing to compare: fewer than two settings.
+    """
+    deaths = [
+        row
+        for row in _rows(run.measurements)
+        if not (row.is_live or row.cell.fault.says_goodbye)
+    ]
+    met = {
+        fault: {r.cell.setting.name for r in deaths if r.cell.fault is fault}
+        for fault in Fault
+    }
+    fault = max(Fault, key=lambda fault: len(met[fault]))
+    if len(met[fault]) < 2:  # noqa: PLR2004 - said above
+        return None
+    rows = {
+        (r.cell.situation, r.cell.setting.name): r
+        for r in deaths
+        if r.cell.fault is fault
+    }
+    return Glance(
+        fault=fault,
+        settings=tuple(s for s in run.settings if s.name in met[fault]),
+        situations=tuple(s for s in Situation if any(s is key[0] for key in rows)),
+        rows=rows,
+    )
+
+
+def headline(run: Run) -> str:
+    """Return the verdict on a run, in one line."""
+    failed, count = len(outside(run)), len(run.measurements)
+    if not count:
+        return "Nothing was measured"
+    if failed:
+        return f"{failed} of {count} measurements lie outside their prediction"
+    return f"All {count} measurements lie within their predictions"
+
+
+def _rows(measurements: Iterable[Measurement]) -> list[Row]:
+    groups: dict[tuple[str, Fault, Situation], list[Measurement]] = {}
+    for m in measurements:
+        key = m.cell.setting.name, m.cell.fault, m.cell.situation
+        groups.setdefault(key, []).append(m)
+    return [
+        Row(label=state_label(situation), measurements=tuple(members))
+        for (_, _, situation), members in groups.items()
+    ]
+
+
+def _about_deaths(setting: Setting, rows: list[Row]) -> Iterator[Section]:
+    """Yield a section for each fault that was tried well, and one for the rest."""
+    rest: list[Row] = []
+    for fault in Fault:
+        mine = tuple(row for row in rows if row.cell.fault is fault)
+        if len(mine) < WORTH_A_SECTION:
+            rest += (replace(r, label=f"{fault}: {r.label}") for r in mine)
+            continue
+        title = f"{title_of(setting)}, {DONE[fault]}"
+        yield Section(
+            title=title,
+            verdict=_judged(setting, mine),
+            rows=mine,
+            settings=(setting,),
+            fault=fault,
+        )
+    if rest:
+        other = "other faults" if len(rest) < len(rows) else "each fault"
+        yield Section(
+            title=f"{title_of(setting)}, {other}",
+            verdict=_judged(setting, tuple(rest)),
+            rows=tuple(rest),
+            settings=(setting,),
+        )
+
+
+def _judged(setting: Setting, rows: tuple[Row, ...]) -> str:
+    failed = sum(len(row.failures) for row in rows)
+    outside = f"; {failed} outside the prediction" if failed else ""
+    return _verdict(setting, rows) + outside
+
+
+def _verdict(setting: Setting, rows: tuple[Row, ...]) -> str:
+    """Return what came of deaths under one setting, in a few words."""
+    missed = {row.cell.situation for row in rows if not row.is_noticed}
+    unnoticed = sum(not row.is_noticed for row in rows)
+    if not unnoticed:
+        last = max(row.reports[-1] for row in rows)
+        if setting.promise is None:
+            return f"noticed every time, the last after {exactly(last)}"
+        late = sum(row.reports[-1] > setting.promise for row in rows)
+        promise = about(setting.promise)
+        if late:
+            return f"{late} of {len(rows)} later than the promised {promise}"
+        return f"all within {promise}, the last after {exactly(last)}"
+    when = f", {only_when(missed)}" if only_when(missed) else ""
+    return f"unnoticed in {unnoticed} of {len(rows)}{when}"
+
+
+def _lived(rows: tuple[Row, ...]) -> str:
+    count = sum(len(row.measurements) for row in rows)
+    given_up = sum(len(row.reports) for row in rows)
+    if given_up:
+        return f"{given_up} of {count} were given up, wrongly"
+    return f"all {count} left alone" if count > 1 else "left alone"
+
+
+def _relabelled(run: Run, row: Row) -> Row:
+    cell = row.cell
+    if cell.pause is not None:
+        label = f"reader pauses for {about(cell.pause)}"
+    elif cell.fault is Fault.OUTAGE:
+        label = f"outage {about(outage(run.scenario))}: {row.label}"
+    else:
+        label = (
+            f"{cell.fault}: {row.label}" if cell.fault is not Fault.NONE else row.label
+        )
+    return replace(row, label=label)
+
+
+def _told_apart(cell: Cell, row: Row) -> str:
+    """Return a label for one of a row, with what tells it from the others."""
+    label = row.label
+    if len({c.write_at for c in row.cells}) > 1:
+        label += f" at {about(cell.write_at)}"
+    if len({c.phase for c in row.cells}) > 1:
+        label += f", silent for {about(cell.phase)}"
+    if len({c.family for c in row.cells}) > 1:
+        label += f", IPv{cell.family}"
+    return label

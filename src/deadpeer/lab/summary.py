@@ -1,0 +1,94 @@
+"""What a run showed, in a few plain sentences."""
+
+from collections.abc import Iterator
+
+from deadpeer.lab.report import Row, glance, headline, sections
+from deadpeer.lab.scenario import Fault, Measurement, Run
+from deadpeer.lab.words import DONE, about, exactly, only_when, used
+
+__all__ = ["summary"]
+
+
+def summary(run: Run) -> tuple[str, ...]:
+    """
+    Return what a run showed, in a few plain sentences.
+
+    Args:
+        run: What was measured.
+    """
+    return (
+        *_about_faults(run),
+        *_about_protected(run),
+        *_about_others(run),
+        *_about_live(run),
+        f"{headline(run)}.",
+    )
+
+
+def _about_faults(run: Run) -> Iterator[str]:
+    made = {m.cell.fault for m in run.measurements if not m.cell.peer_lives}
+    if not made:
+        return
+    first = next(fault for fault in Fault if fault in made)
+    done = DONE[first].capitalize()
+    others = len(made) - 1
+    if others:
+        plural = "faults" if others > 1 else "fault"
+        done = f"{done} (or, elsewhere, one of {others} other {plural})"
+    yield f"{done} at 0 s."
+
+
+def _about_protected(run: Run) -> Iterator[str]:
+    """Yield a sentence on those that were promised something."""
+    protected = [m for m in run.measurements if _is_promised(m)]
+    if not protected:
+        return
+    setting = protected[0].cell.setting
+    promise = setting.promise or 0.0
+    reports = sorted(m.at for m in protected if m.at is not None)
+    in_time = sum(at <= promise for at in reports)
+    who = f"Connections {used(setting)}"
+    sentence = f"{who}: {in_time} of {len(protected)} reported within {about(promise)}"
+    if reports:
+        sentence += f", the latest after {exactly(reports[-1])}"
+    silent = len(protected) - len(reports)
+    if silent:
+        sentence += f", {silent} not at all"
+    yield f"{sentence}."
+
+
+def _is_promised(m: Measurement) -> bool:
+    dies = not (m.cell.peer_lives or m.cell.fault.says_goodbye)
+    return dies and m.cell.setting.promise is not None
+
+
+def _about_others(run: Run) -> Iterator[str]:
+    """Yield a sentence on those that noticed too little."""
+    compared = glance(run)
+    if compared is None:
+        return
+    parts: list[str] = []
+    for setting in compared.settings:
+        rows = [r for (_, name), r in compared.rows.items() if name == setting.name]
+        missed = [row for row in rows if not row.is_noticed]
+        if missed and setting.promise is None:
+            states = "" if parts else " states"
+            share = f"{len(missed)} of {len(rows)}{states}"
+            parts.append(f"{share} {used(setting)}{_when(missed)}")
+    if parts:
+        for_long = max(row.observed_for for row in compared.rows.values())
+        yield f"Unnoticed for {about(for_long)}: {', '.join(parts)}."
+
+
+def _when(missed: list[Row]) -> str:
+    when = only_when(row.cell.situation for row in missed)
+    return f" ({when})" if when else ""
+
+
+def _about_live(run: Run) -> Iterator[str]:
+    live = [row for s in sections(run) for row in s.rows if row.is_live]
+    count = sum(len(row.measurements) for row in live)
+    if not count:
+        return
+    alone = count - sum(len(row.reports) for row in live)
+    yield f"Live peers: {alone} of {count} left alone."
