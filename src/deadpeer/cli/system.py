@@ -161,7 +161,7 @@ def set_(
     root: Path,
     as_json: bool,
 ) -> None:
-    r"""
+    """
     Change the settings, at once and without a reboot.
 
     Shows old and new and does nothing without --yes. Writes a record first, from
@@ -171,7 +171,7 @@ def set_(
     \b
     deadpeer system set --within 8
     deadpeer system set --time 5 --interval 1 --probes 3 --persist --yes
-    """
+    """  # noqa: D301 - click wants the character itself
     picture = _survey(root)
     given = {
         "time": _whole(idle),
