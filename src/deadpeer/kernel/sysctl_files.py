@@ -148,9 +148,8 @@ def _compiled(pattern: str, *, across: bool) -> re.Pattern[str]:
             regex += f"{anything}*"
         elif character == "?":
             regex += anything
-        elif character == "[" and (bracket := re.match(r"(!?)(\]?[^]]*)\]", rest)):
-            inside = re.sub(r"([\\^\[&~|])", r"\\\1", bracket[2])
-            regex += _set(inside, negated=bool(bracket[1]))
+        elif character == "[" and (bracket := re.match(r"(!?+)(\]?+[^]]*)\]", rest)):
+            regex += _set(bracket[2], negated=bool(bracket[1]))
             rest = rest[bracket.end() :]
         else:
             regex += re.escape(character)
@@ -158,13 +157,20 @@ def _compiled(pattern: str, *, across: bool) -> re.Pattern[str]:
 
 
 def _set(inside: str, *, negated: bool) -> str:
-    """Return a bracket expression, or what never matches if its range is backwards."""
-    whole = f"[{'^' if negated else ''}{inside.replace(']', chr(92) + ']')}]"
-    try:
-        re.compile(whole)
-    except re.error:
-        return "(?!)"
-    return whole
+    """Return the regular expression of what stands between brackets."""
+    members, rest = "", inside
+    while rest:
+        first, dash, last = rest[:1], rest[1:2], rest[2:3]
+        if dash == "-" and last:
+            # A range that runs backwards has no members.
+            members += f"{re.escape(first)}-{re.escape(last)}" if first <= last else ""
+            rest = rest[3:]
+        else:
+            members += re.escape(first)
+            rest = rest[1:]
+    if not members:
+        return "[^/]" if negated else "(?!)"
+    return f"[^{members}]" if negated else f"[{members}]"
 
 
 def parse(text: str) -> Parsed:
