@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from rich import box
@@ -11,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deadpeer.cli.durations import in_words, rounded_up
-from deadpeer.cli.system_view import death_rows, deaths
+from deadpeer.cli.system_view import death_rows
 from deadpeer.cli.system_words import (
     READS,
     Unnoticed,
@@ -21,7 +22,7 @@ from deadpeer.cli.system_words import (
 )
 from deadpeer.kernel.sysctl import defaults_from
 from deadpeer.kernel.sysctl_change import Change
-from deadpeer.kernel.sysctl_files import values_of
+from deadpeer.kernel.sysctl_files import dotted_key, values_of
 from deadpeer.kernel.sysctl_rules import Outcome
 from deadpeer.kernel.sysctl_survey import Survey, lost
 from deadpeer.kernel.sysctl_table import setting_named
@@ -40,6 +41,11 @@ IN_FLIGHT = (
     " deadpeer explain --within)."
 )
 PROMISE = "This promises {within} for idle connections, and nothing for others."
+
+ELSEWHERE = (
+    "This is for network namespace {namespace} alone, and goes away with it; the"
+    " configuration files are for the namespace in which the system starts."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +68,12 @@ class Proposal:
     @property
     def before(self) -> Unnoticed:
         """How long deaths go unnoticed now."""
-        return deaths(self.picture)
+        return unnoticed(self.picture.defaults)
 
     @property
     def after(self) -> Unnoticed:
         """How long deaths go unnoticed with the change."""
-        return unnoticed(defaults_from(self.picture.values | self.wanted))
+        return unnoticed(defaults_from(self.picture.in_force | self.wanted))
 
     @property
     def lost(self) -> tuple[Outcome, ...]:
@@ -81,6 +87,9 @@ class Proposal:
         """What these settings do not do, as sentences."""
         busy = in_words(rounded_up(self.after.busy.latest))
         notes = [SWITCH, ARMED, IN_FLIGHT.format(busy=busy)]
+        here = self.picture.place
+        if here and here.initial is False:
+            notes.append(ELSEWHERE.format(namespace=here.namespace))
         if self.within is None:
             return notes
         return [PROMISE.format(within=in_words(self.within)), *notes]
@@ -114,16 +123,19 @@ class Proposal:
             return "Everything is so already; nothing was changed."
         if record is None:
             return "Nothing was changed. Do it with --yes."
-        return "Done. To put everything back: deadpeer system undo --yes"
+        root = self.change.root
+        option = "" if root == Path("/") else f"--root {quote(str(root))} "
+        again = f"deadpeer system undo --yes {option}{quote(str(record))}"
+        return f"Done. To put everything back: {again}"
 
 
 def _lost_line(found: Outcome) -> str:
-    who = READS[found.rule]
+    who, key = READS[found.rule], dotted_key(found.key)
     if found.winner is None:
-        return f"{who} would not set it: a line that starts with - excludes it"
+        return f"{who} would not set {key}: a line that starts with - excludes it"
     return (
-        f"{where(found.winner)} wins where {who} reads the files, and deadpeer does"
-        f" not touch it: it gives {found.winner.value}"
+        f"{where(found.winner)} wins over ours where {who} reads the files: {key} ="
+        f" {found.winner.value}; deadpeer never touches it"
     )
 
 
@@ -205,6 +217,7 @@ def _lost_data(found: Outcome) -> dict[str, Any]:
     winner = found.winner
     return {
         "rule": found.rule,
+        "key": dotted_key(found.key),
         "path": winner and winner.path,
         "line": winner and winner.line,
         "value": winner and winner.value,

@@ -32,7 +32,7 @@ def undo_lines(plan: Undo, *, applied: bool, force: bool) -> Iterator[Text]:
     if plan.file is not None:
         yield Text(f"  {OWN_FILE}: {_file_line(plan, force=force)}")
     for path in plan.leftovers:
-        yield Text(f"  {path}: left behind by a change that was killed; removed")
+        yield Text(f"  {path}: removed, a change that was killed left it behind")
     if not applied:
         yield from (
             Text.assemble(("  changed by somebody since: ", "yellow"), conflict)

@@ -18,7 +18,6 @@ from deadpeer.cli.system_words import (
     where,
     winner_line,
 )
-from deadpeer.kernel.sysctl import defaults_from
 from deadpeer.kernel.sysctl_rules import Assignment, Outcome
 from deadpeer.kernel.sysctl_survey import Survey, Surveyed
 from deadpeer.policy import Bound
@@ -41,7 +40,7 @@ def print_text(console: Console, picture: Survey) -> None:
     console.print(settings_table(picture, console.width))
     console.print()
     console.print(Text("How long a dead peer goes unnoticed", style="bold"))
-    console.print(death_table(deaths(picture)))
+    console.print(death_table(unnoticed(picture.defaults)))
     print_warnings(console, warnings(picture))
 
 
@@ -55,20 +54,6 @@ def print_warnings(console: Console, found: Iterable[str]) -> None:
     """
     for warning in found:
         console.print(Text.assemble(("warning: ", "yellow"), warning))
-
-
-def deaths(picture: Survey) -> Unnoticed:
-    """
-    Return how long deaths go unnoticed: now, or after an image has booted.
-
-    Args:
-        picture: The tree.
-    """
-    if picture.place is not None:
-        return unnoticed(picture.defaults)
-    rule = picture.readers.rules[0]
-    values = {item.setting.name: item.after_boot(rule) for item in picture.settings}
-    return unnoticed(defaults_from(values))
 
 
 def settings_table(picture: Survey, width: int) -> Table:
@@ -169,7 +154,7 @@ def death_rows(found: Unnoticed) -> list[tuple[str, str]]:
     return [
         ("idle, if the program turned SO_KEEPALIVE on", _span(found.idle)),
         ("idle, if it did not (the default)", "for ever"),
-        ("with data in flight, in any case", _span(found.busy)),
+        ("with data in flight, when keepalive rests", _span(found.busy)),
         ("while connecting", _span(found.connecting)),
     ]
 
@@ -185,7 +170,7 @@ def as_data(picture: Survey) -> dict[str, Any]:
     Args:
         picture: The tree.
     """
-    found = deaths(picture)
+    found = unnoticed(picture.defaults)
     return {
         "root": str(picture.root),
         "place": picture.place,

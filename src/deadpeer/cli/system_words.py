@@ -165,11 +165,11 @@ def place_line(picture: Survey) -> str:
         return "A gVisor sandbox shows stubs here: its own stack uses 7200/75/9."
     if not here.running:
         return f"The tree {picture.root}: files, not a running kernel."
-    kind = f" of a {here.container} container" if here.container else ""
+    kind = f", in a {here.container} container" if here.container else ""
     if here.initial:
         return f"The system's first network namespace{kind}."
     return (
-        f"Network namespace {here.namespace}{kind}: not the host's values. A new"
+        f"Network namespace {here.namespace}{kind}: not the host's values; a new"
         " namespace starts with the kernel's own."
     )
 
@@ -230,10 +230,14 @@ def _boot_reason(item: Surveyed, boot: Rule) -> str:
 
 def _about_files(picture: Survey) -> Iterator[str]:
     names = [item.setting.key.rpartition(".")[2] for item in picture.settings]
+    told: set[str] = set()
     for file in picture.files:
         if file.problem and file.name.endswith(".conf"):
             yield f"{file.path} cannot be read ({file.problem}); what it sets is unknown"
-        yield from _about_lines(file, names)
+        real = file.real or file.path
+        if real not in told:  # a link would say it twice
+            yield from _about_lines(file, names)
+        told.add(real)
 
 
 def _about_lines(file: ConfigFile, names: list[str]) -> Iterator[str]:

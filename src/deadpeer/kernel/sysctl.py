@@ -6,6 +6,8 @@ process that opens it.
 """
 
 import os
+import time
+from dataclasses import replace
 from pathlib import Path
 
 from deadpeer.errors import ConfigError, UnsupportedError
@@ -26,6 +28,7 @@ __all__ = [
     "read_setting",
     "read_text",
     "shows_stubs",
+    "timer_ticks",
     "write_text",
 ]
 
@@ -33,6 +36,9 @@ __all__ = [
 # 199 at HZ=250. The shorter is what can be promised.
 # Source: net/ipv4/tcp_timer.c, tcp_keepalive_timer(), u32 elapsed.
 WRAPPED_TIMER = 2**32 / 1000
+
+# Not in Python's time module. Source: Linux include/uapi/linux/time.h.
+CLOCK_MONOTONIC_COARSE = 6
 
 # A timer that is due at once fires at the next tick.
 TICK = 0.001
@@ -178,13 +184,31 @@ def effective_defaults(root: str | os.PathLike[str] = "/") -> Defaults:
         AccessDenied: A file may not be read.
         ConfigError: A file of the tree holds no number.
     """
+    here = Path(root) == Path("/")
     try:
         values = read_all(root=root)
     except UnsupportedError:
         return LINUX.defaults
     if shows_stubs(values, root=root):
         values = {k: v for k, v in values.items() if k not in ("interval", "probes")}
-    return defaults_from(values)
+    return replace(defaults_from(values), hz=timer_ticks() if here else None)
+
+
+def timer_ticks() -> int | None:
+    """
+    Return the ticks a second that this kernel's timers go by (``CONFIG_HZ``).
+
+    Returns:
+        Ticks a second; None if the system does not tell.
+
+    Source:
+        clock_getres(2), CLOCK_MONOTONIC_COARSE: its resolution is one tick;
+        Linux include/linux/time.h, KTIME_LOW_RES.
+    """
+    try:
+        return round(1 / time.clock_getres(CLOCK_MONOTONIC_COARSE))
+    except (OSError, AttributeError, ZeroDivisionError):
+        return None
 
 
 def defaults_from(values: dict[str, int]) -> Defaults:

@@ -72,12 +72,14 @@ class Outcome:
     What the files make of one key under one rule.
 
     Args:
+        key: The path under ``/proc/sys``, with slashes.
         rule: Whose reading.
         winner: The line that decides; None if none does.
         shadowed: The lines that do not, in the order of reading.
         taken: The kernel takes the winner's value.
     """
 
+    key: str
     rule: Rule
     winner: Assignment | None
     shadowed: tuple[Shadowed, ...] = ()
@@ -116,6 +118,7 @@ def outcome(
     why = [(said, reading.why(said, winner)) for said in reading.said]
     why += [(said, passed_over[said.path]) for said in _about(key, unread, rule)]
     return Outcome(
+        key=key,
         rule=rule,
         winner=winner,
         shadowed=tuple(

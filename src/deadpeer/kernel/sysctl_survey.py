@@ -90,12 +90,20 @@ class Survey:
         }
 
     @property
+    def in_force(self) -> dict[str, int]:
+        """The values that count: running, or what an image's files give at boot."""
+        if self.place is None:
+            rule = self.readers.rules[0]
+            return {item.setting.name: item.after_boot(rule) for item in self.settings}
+        if self.place.sandbox:
+            shown = self.values.items()
+            return {name: n for name, n in shown if name not in ("interval", "probes")}
+        return self.values
+
+    @property
     def defaults(self) -> Defaults:
-        """The running values as the policy layer wants them."""
-        values = self.values
-        if self.place and self.place.sandbox:
-            values = {name: values[name] for name in ("time", "retries2")}
-        return defaults_from(values)
+        """The values that count as the policy layer wants them."""
+        return defaults_from(self.in_force)
 
 
 def survey(root: str | os.PathLike[str] = "/", *, image: bool = False) -> Survey:
