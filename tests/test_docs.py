@@ -10,6 +10,7 @@ runs too and is not shown: it makes the server that the page connects to. After
 import inspect
 import re
 import shlex
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,8 @@ from deadpeer.policy import MIDDLEBOXES
 
 HOUSE = Path(__file__).parents[1]
 PAGES = sorted([*HOUSE.glob("*.md"), *HOUSE.glob("docs/**/*.md")])
+
+PATIENCE = 30  # seconds for a page; all of them take less than one
 
 BLOCK = re.compile(
     r"(?P<note><!-- not run: [^>]+-->\n+)?"
@@ -82,7 +85,25 @@ def table(page: str, name: str) -> str:
     return text.split(f"<!-- {name} -->\n")[1].split("\n<!-- end -->")[0]
 
 
+@pytest.fixture
+def patience() -> Iterator[None]:
+    """Fail a page that waits for ever, where the system has alarms."""
+    if not hasattr(signal, "alarm"):
+        yield
+        return
+
+    def give_up(_number: int, _frame: object) -> None:
+        pytest.fail(f"still waiting after {PATIENCE} s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(PATIENCE)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
+@pytest.mark.usefixtures("patience")
 def test_the_code_on_a_page_runs(page):
     namespace: dict[str, object] = {"__name__": f"page {page.name}"}
     try:
@@ -122,6 +143,13 @@ def test_the_links_on_a_page_lead_somewhere(page):
         assert target.exists(), link
         if anchor:
             assert anchor in anchors(target), link
+
+
+def test_every_page_is_found_from_the_index():
+    index = HOUSE / "docs" / "index.md"
+    linked = {(index.parent / link).resolve() for link in links(index)}
+
+    assert set(HOUSE.glob("docs/*/**/*.md")) - linked == set()
 
 
 def bases_of(kind: type) -> list[str]:
