@@ -19,6 +19,7 @@ import deadpeer
 from deadpeer import Keepalive
 from deadpeer.kernel import protection
 from deadpeer.kernel.current_platform import this_platform
+from deadpeer.kernel.inspection import system_defaults
 from deadpeer.platforms import LINUX
 
 pytestmark = pytest.mark.skipif(
@@ -37,6 +38,11 @@ def in_force(sock):
     return deadpeer.inspect(sock).keepalive
 
 
+def plan_here(within):
+    """What is planned for this system, with the settings that it runs with."""
+    return deadpeer.plan(within=within, defaults=system_defaults(this_platform()))
+
+
 # -- protect ----------------------------------------------------------------
 
 
@@ -45,7 +51,7 @@ def in_force(sock):
 def test_a_promise_is_put_on_a_connection_and_read_back(family, within):
     with pair(family) as (client, _):
         protection = deadpeer.protect(client, within=within)
-        plan = deadpeer.plan(within=within)
+        plan = plan_here(within)
 
         assert protection.within == within
         assert protection.keepalive == in_force(client)
@@ -163,7 +169,7 @@ def test_a_listener_that_hands_nothing_on_is_refused(monkeypatch):
 
 def test_a_kernel_that_holds_less_than_was_planned_is_found_out(monkeypatch):
     # Settings that were read back and do not keep the promise all the same.
-    slow = deadpeer.plan(within=60)
+    slow = plan_here(60)
     monkeypatch.setattr(protection, "plan", lambda **_: slow)
     with pair() as (client, _):
         before = in_force(client)
@@ -187,7 +193,7 @@ def planned(**given):
 
 
 def test_a_short_round_trip_that_was_measured_makes_no_tighter_plan():
-    assert planned(measured=0.0001) == planned() == deadpeer.plan(within=10)
+    assert planned(measured=0.0001) == planned()
 
 
 def test_a_long_round_trip_that_was_measured_is_planned_for():
@@ -249,7 +255,7 @@ def test_a_connection_comes_protected(family):
     with listener(family) as server:
         address = server.getsockname()[:2]
         with deadpeer.create_connection(address, within=10) as sock:
-            plan = deadpeer.plan(within=10)
+            plan = plan_here(10)
 
             assert in_force(sock).idle == plan.keepalive.idle
             assert in_force(sock).user_timeout == plan.keepalive.user_timeout

@@ -78,4 +78,4 @@ def test_an_option_that_the_kernel_does_not_know_is_moved_to_what_is_absent():
     seen = _without_unknown(row)
     if sys.platform == "linux":
         assert set(LINUX.options) - set(seen.options) == {"rto_max"}
-    assert seen.absent["rto_max"] == "TCP_NEWER needs Linux 99"
+    assert seen.absent["rto_max"] == "nothing: TCP_NEWER needs Linux 99"

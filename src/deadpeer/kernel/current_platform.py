@@ -113,7 +113,7 @@ def _without_unknown(row: Platform) -> Platform:
             if name in row.unreadable or _knows(probe, option.level, option.number)
         }
     gone = {
-        name: f"{option.name} needs {option.since}"
+        name: f"nothing: {option.name} needs {option.since}"
         if option.since
         else "nothing: this kernel does not know its option"
         for name, option in row.options.items()

@@ -89,11 +89,11 @@ def verdict_on(error: OSError, *, established: bool = True) -> Verdict | None:
     >>> verdict_on(TimeoutError("timed out")) is None
     True
     """
-    if isinstance(error, DeadPeerError) or error.errno is None:
+    if isinstance(error, DeadPeerError):
         return None
     if established and error.errno in SOFT:
         return PeerUnreachable
-    return VERDICTS.get(error.errno)
+    return VERDICTS.get(error.errno or 0)
 
 
 @contextmanager

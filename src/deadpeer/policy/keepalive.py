@@ -222,8 +222,10 @@ def _require_count(name: str, value: object) -> None:
 def _in_units(name: Name, value: float, platform: Platform) -> int:
     option = platform.options.get(name)
     if option is None:
+        instead = platform.absent.get(name)
         raise UnsupportedError(
-            f"{platform.title} has no option for {name}",
+            f"{platform.title} has no option for {name}"
+            + (f" (in its place: {instead})" if instead else ""),
             hint=f"leave {name} out there, or use heartbeats",
             option=name,
             platform=platform.name,
