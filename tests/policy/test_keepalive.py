@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deadpeer.errors import ConfigError, UnsupportedError
-from deadpeer.platforms import LINUX, Defaults
+from deadpeer.platforms import LINUX, Defaults, Platform
 from deadpeer.policy import Keepalive
 
 DURATIONS = ("idle", "interval", "user_timeout", "rto_max")
@@ -98,12 +98,9 @@ def test_a_switch_that_is_no_switch_is_refused():
 
 
 def test_an_option_that_the_platform_lacks_is_refused_before_anything_is_done():
-    class Bare:
-        options: dict[str, object] = {}
-        title, name = "Bare", "bare"
-
-    with pytest.raises(UnsupportedError) as caught:
-        Keepalive(idle=5).in_units(Bare)
+    bare = Platform(name="bare", title="Bare", options={}, absent={"idle": "a sysctl"})
+    with pytest.raises(UnsupportedError, match="in its place: a sysctl") as caught:
+        Keepalive(idle=5).in_units(bare)
     assert (caught.value.option, caught.value.platform) == ("idle", "bare")
 
 
