@@ -55,6 +55,7 @@ PURE = (
     "lab/markup.py",
     "lab/plain.py",
     "lab/report.py",
+    "lab/row.py",
     "lab/scale.py",
     "lab/scenario.py",
     "lab/selection.py",

@@ -8,13 +8,13 @@ from rich.text import Text
 
 from deadpeer.lab.report import (
     Glance,
-    Row,
     Section,
     glance,
     one_by_one,
     outside,
     sections,
 )
+from deadpeer.lab.row import Row
 from deadpeer.lab.scenario import Cell, Measurement, Run
 from deadpeer.lab.summary import summary
 from deadpeer.lab.words import (

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from deadpeer.lab.markup import Markup, element
-from deadpeer.lab.report import Row
+from deadpeer.lab.row import Row
 from deadpeer.lab.scale import Scale
 from deadpeer.lab.scenario import Fault
 from deadpeer.lab.words import about, exactly

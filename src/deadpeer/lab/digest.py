@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from deadpeer.lab.report import Row, Section, glance, sections
+from deadpeer.lab.report import Section, glance, sections
+from deadpeer.lab.row import Row
 from deadpeer.lab.scenario import Fault, Measurement, Run, Setting, Situation
 from deadpeer.lab.selection import outage
 from deadpeer.lab.words import about, title_of, used

@@ -184,7 +184,7 @@ def _machine(run: Run) -> Iterator[tuple[str, str]]:
     yield "Kernel", f"Linux {run.kernel}"
     yield "Rights", "a user namespace" if run.rootless else "root"
     yield "Started", run.started
-    yield "Took", about(run.took)
+    yield "Took", about(round(run.took, 1))
     yield "IP versions", " and ".join(f"IPv{family}" for family in scenario.families)
     yield "Round trip", about(scenario.rtt) if scenario.rtt else "a plain cable"
     yield "Connections", str(len(run.measurements))

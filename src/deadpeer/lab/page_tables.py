@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from deadpeer.lab.markup import Markup, element
-from deadpeer.lab.report import Glance, Row, Section
+from deadpeer.lab.report import Glance, Section
+from deadpeer.lab.row import Row
 from deadpeer.lab.scenario import Measurement, Setting
 from deadpeer.lab.words import (
     about,

@@ -8,9 +8,9 @@ so a table has a row for each thing that can happen, and not for each connection
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from deadpeer.lab.row import Row
 from deadpeer.lab.scenario import (
     Cell,
-    Expectation,
     Fault,
     Measurement,
     Run,
@@ -23,14 +23,12 @@ from deadpeer.lab.words import (
     about,
     exactly,
     only_when,
-    span,
     state_label,
     title_of,
 )
 
 __all__ = [
     "Glance",
-    "Row",
     "Section",
     "glance",
     "headline",
@@ -43,118 +41,6 @@ __all__ = [
 WORTH_A_SECTION = 3
 
 LIVE = "Live peers"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """
-    Measurements that are read as one.
-
-    Args:
-        label: What they are called where they stand.
-        measurements: One or more, of the same setting, fault and situation.
-    """
-
-    label: str
-    measurements: tuple[Measurement, ...]
-
-    @property
-    def cell(self) -> Cell:
-        """The first cell, for what all have in common."""
-        return self.measurements[0].cell
-
-    @property
-    def cells(self) -> tuple[Cell, ...]:
-        """The cells."""
-        return tuple(m.cell for m in self.measurements)
-
-    @property
-    def is_live(self) -> bool:
-        """Whether nobody died here, and nothing may be reported."""
-        return self.cell.peer_lives
-
-    @property
-    def failures(self) -> tuple[Measurement, ...]:
-        """Those outside their prediction."""
-        return tuple(m for m in self.measurements if not m.ok)
-
-    @property
-    def reports(self) -> tuple[float, ...]:
-        """Seconds after the fault of each report, in order."""
-        return tuple(sorted(m.at for m in self.measurements if m.at is not None))
-
-    @property
-    def is_noticed(self) -> bool:
-        """Whether every one of them was reported."""
-        return len(self.reports) == len(self.measurements)
-
-    @property
-    def earliest(self) -> float:
-        """The earliest report that was predicted, in seconds after the fault."""
-        return min(cell.earliest for cell in self.cells)
-
-    @property
-    def latest(self) -> float:
-        """
-        The latest report that counts as predicted, in seconds after the fault.
-
-        A promise is part of the prediction: what comes after it is wrong, even
-        where the kernel alone might have taken longer.
-        """
-        return max(_latest(cell) for cell in self.cells)
-
-    @property
-    def observed_for(self) -> float:
-        """Seconds after the fault until the last observation ended."""
-        return max(cell.observed_for for cell in self.cells)
-
-    @property
-    def predicted(self) -> str:
-        """What should have come of it, in words."""
-        expected = {cell.expectation for cell in self.cells}
-        if expected == {Expectation.ALIVE}:
-            return "stays alive"
-        if expected == {Expectation.CLOSED}:
-            return f"within {about(self.latest)}"
-        return span(self.earliest, self.latest)
-
-    @property
-    def measured(self) -> str:
-        """What came of it, in words."""
-        count, reports = len(self.measurements), self.reports
-        if not reports:
-            for_long = about(self.observed_for)
-            return f"alive, {for_long}" if self.is_live else f"nothing in {for_long}"
-        times = exactly(reports[0])
-        if exactly(reports[-1]) != times:
-            times = f"{reports[0]:.2f} to {exactly(reports[-1])}"
-        if self.is_live:
-            times = f"given up: {times}"
-        return times if len(reports) == count else f"{len(reports)} of {count}: {times}"
-
-    @property
-    def verdict(self) -> str:
-        """Whether it is as predicted: in words, so that it needs no colour."""
-        count, failed = len(self.measurements), len(self.failures)
-        if failed:
-            return "FAILED" if count == 1 else f"{failed} of {count} FAILED"
-        return "ok" if count == 1 else f"{count} of {count} ok"
-
-    @property
-    def why(self) -> str:
-        """What decides, in the order in which it comes up."""
-        whys = dict.fromkeys(cell.why for cell in self.cells)
-        # "a, then b" says it for those where it is a or b alone.
-        return "; ".join(
-            why
-            for why in whys
-            if not any(why in other for other in whys if other != why)
-        )
-
-
-def _latest(cell: Cell) -> float:
-    promise = cell.setting.promise
-    return cell.latest if promise is None else min(cell.latest, promise)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,7 +90,7 @@ def sections(run: Run) -> tuple[Section, ...]:
     """
     rows = _rows(run.measurements)
     found: list[Section] = []
-    for setting in run.settings:
+    for setting in _settings(run):
         mine = [r for r in rows if r.cell.setting.name == setting.name]
         found += _about_deaths(setting, [r for r in mine if not r.is_live])
     live = tuple(_relabelled(run, row) for row in rows if row.is_live)
@@ -262,7 +148,7 @@ def glance(run: Run) -> Glance | None:
     }
     return Glance(
         fault=fault,
-        settings=tuple(s for s in run.settings if s.name in met[fault]),
+        settings=tuple(s for s in _settings(run) if s.name in met[fault]),
         situations=tuple(s for s in Situation if any(s is key[0] for key in rows)),
         rows=rows,
     )
@@ -276,6 +162,14 @@ def headline(run: Run) -> str:
     if failed:
         return f"{failed} of {count} measurements lie outside their prediction"
     return f"All {count} measurements lie within their predictions"
+
+
+def _settings(run: Run) -> tuple[Setting, ...]:
+    """Return the settings of the run, and any that only its cells know."""
+    known = {setting.name: setting for setting in run.settings}
+    for m in run.measurements:
+        known.setdefault(m.cell.setting.name, m.cell.setting)
+    return tuple(known.values())
 
 
 def _rows(measurements: Iterable[Measurement]) -> list[Row]:

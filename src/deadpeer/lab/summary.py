@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from deadpeer.lab.report import Row, glance, headline, sections
+from deadpeer.lab.report import glance, headline, sections
+from deadpeer.lab.row import Row
 from deadpeer.lab.scenario import Fault, Measurement, Run
 from deadpeer.lab.words import DONE, about, exactly, only_when, used
 
@@ -29,12 +30,12 @@ def _about_faults(run: Run) -> Iterator[str]:
     made = {m.cell.fault for m in run.measurements if not m.cell.peer_lives}
     if not made:
         return
-    first = next(fault for fault in Fault if fault in made)
-    done = DONE[first].capitalize()
-    others = len(made) - 1
-    if others:
-        plural = "faults" if others > 1 else "fault"
-        done = f"{done} (or, elsewhere, one of {others} other {plural})"
+    first, *others = (DONE[fault] for fault in Fault if fault in made)
+    done = first.capitalize()
+    if len(others) == 1:
+        done = f"{done} (elsewhere: {others[0]})"
+    elif others:
+        done = f"{done} (elsewhere: one of {len(others)} other faults)"
     yield f"{done} at 0 s."
 
 

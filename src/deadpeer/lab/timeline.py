@@ -12,7 +12,8 @@ from textwrap import wrap
 from deadpeer.lab.bars import Pen, bar, diamond, in_brief
 from deadpeer.lab.looks import COLOURS, PICTURE
 from deadpeer.lab.markup import Markup, element, joined
-from deadpeer.lab.report import Row, Section
+from deadpeer.lab.report import Section
+from deadpeer.lab.row import Row
 from deadpeer.lab.scale import Scale, scale_for
 from deadpeer.lab.words import about, settings_in_words
 

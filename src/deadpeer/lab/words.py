@@ -171,7 +171,7 @@ def about(seconds: float | None) -> str:
         return "-"
     if math.isinf(seconds):
         return "for ever"
-    return f"{round(seconds, 2):g} s" if seconds < MINUTE else f"{round(seconds)} s"
+    return f"{round(seconds, 3):g} s" if seconds < MINUTE else f"{round(seconds)} s"
 
 
 def exactly(seconds: float) -> str:
