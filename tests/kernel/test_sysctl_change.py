@@ -519,7 +519,9 @@ def test_a_second_change_killed_at_any_step_is_undone_to_the_first(root):
         if len(newest_first(root / "var/lib/deadpeer")) > 1:
             restore(root)
         else:  # killed before there was a record: only its leftovers
-            for path in leftovers([root / OWN_FILE[1:], root / "var/lib/deadpeer/x"]):
+            for path in leftovers(
+                [root / OWN_FILE[1:], root / "var/lib/deadpeer/x"], root=root
+            ):
                 sweep(path)
         assert snapshot(root) == first, step
         step += 1
@@ -553,10 +555,32 @@ def test_leftovers_have_names_that_nobody_else_uses(tmp_path):
     (tmp_path / ".deadpeer-0123456789abcdef.tmp").touch()
     (tmp_path / ".deadpeer-notes.tmp").touch()
 
-    (found,) = leftovers([tmp_path / "x"])
+    (found,) = leftovers([tmp_path / "x"], root=tmp_path)
     assert LEFTOVER.fullmatch(found.name)
     with pytest.raises(ValueError, match="not a name that only we use"):
         sweep(tmp_path / ".deadpeer-notes.tmp")
+
+
+def test_nothing_outside_the_tree_is_swept(root):
+    outside = root.parent / ".deadpeer-0123456789abcdef.tmp"
+    outside.touch()
+    inside = root / "var/.deadpeer-0123456789abcdef.tmp"
+    inside.parent.mkdir()
+    inside.touch()
+    restore(root)
+
+    assert outside.exists()
+    assert not inside.exists()
+
+
+def test_a_tree_with_the_running_kernels_proc_is_not_changed(tmp_path):
+    boot_id = Path("/", BOOT_ID).read_text()
+    root = plant(tmp_path / "root", PROC | {BOOT_ID: boot_id})
+    before = snapshot(root)
+
+    with pytest.raises(UnsupportedError, match="this process's own network namespace"):
+        plan_change(WANTED, root=root)
+    assert snapshot(root) == before
 
 
 # -- a running kernel, in a namespace of its own --------------------------------

@@ -89,7 +89,7 @@ def show(*, root: Path, as_json: bool) -> None:
 
 
 def _survey(root: Path) -> Survey:
-    base = root.absolute()
+    base = root.resolve()
     return survey(base, image=base != Path("/"))
 
 

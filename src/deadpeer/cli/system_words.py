@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from deadpeer.cli.durations import in_words
 from deadpeer.kernel.sysctl_order import ConfigFile, Rule
@@ -165,6 +166,11 @@ def place_line(picture: Survey) -> str:
         return "A gVisor sandbox shows stubs here: its own stack uses 7200/75/9."
     if not here.running:
         return f"The tree {picture.root}: files, not a running kernel."
+    if picture.root != Path("/"):
+        return (
+            f"The tree {picture.root}, with the running kernel's /proc: the values"
+            " are those of this process's own network namespace."
+        )
     kind = f", in a {here.container} container" if here.container else ""
     if here.initial:
         return f"The system's first network namespace{kind}."

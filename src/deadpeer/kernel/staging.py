@@ -179,19 +179,26 @@ def make_durable(directory: Path) -> None:
         os.close(descriptor)
 
 
-def leftovers(targets: Iterable[Path]) -> tuple[Path, ...]:
+def leftovers(targets: Iterable[Path], *, root: Path) -> tuple[Path, ...]:
     """
     Return what a killed process left behind on the way to some files.
 
     Args:
-        targets: The files; their directories, and all above, are looked at.
+        targets: The files. In the tree their directories and all above are
+            looked at, outside of it only where something new would be made.
+        root: The tree.
     """
-    places = {above for target in targets for above in target.parents}
+    places = {place for target in targets for place in _on_the_way(target, root)}
     found: list[Path] = []
     for place in sorted(places):
         with suppress(OSError):
             found += [path for path in place.iterdir() if LEFTOVER.fullmatch(path.name)]
     return tuple(sorted(found))
+
+
+def _on_the_way(target: Path, root: Path) -> list[Path]:
+    within = [above for above in target.parents if above.is_relative_to(root)]
+    return within or [next(above for above in target.parents if above.is_dir())]
 
 
 def sweep(path: Path) -> None:
@@ -219,10 +226,14 @@ def locked(root: Path) -> Iterator[None]:
 
     Raises:
         KernelRefused: Another change is under way.
+        AccessDenied: The tree may not be read.
     """
     import fcntl  # not on Windows, where reading settings has to work all the same
 
-    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise refusal(error, doing=f"read {root}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

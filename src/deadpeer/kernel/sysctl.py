@@ -137,8 +137,14 @@ def read_all(*, root: str | os.PathLike[str] = "/") -> dict[str, int]:
     """
     Return the running values of all settings that are present, by our names.
 
+    Args:
+        root: The tree to look in.
+
     Raises:
         UnsupportedError: There is no ``/proc/sys/net/ipv4`` with any of them.
+        AccessDenied: They may not be read.
+        KernelRefused: Reading failed in another way.
+        ConfigError: A file of the tree holds no number.
     """
     values = {row.name: read_setting(row, root=root) for row in SETTINGS}
     present = {name: value for name, value in values.items() if value is not None}

@@ -65,6 +65,7 @@ def apply(change: Change, *, checkpoint: Checkpoint = no_checkpoint) -> Path:
     Raises:
         AccessDenied: A privilege is missing.
         KernelRefused: The kernel refused a value, or a file could not be written.
+        ConfigError: Our configuration file was edited by somebody just now.
     """
     _require_writable(change)
     with locked(change.root):
@@ -196,5 +197,5 @@ def _put_back(change: Change, record: Path) -> None:
     """Undo what was done so far; only this change's own record says what that is."""
     if record.exists():
         put_back(plan_undo(record, root=change.root))
-    for path in leftovers([record, own_path(change.root)]):
+    for path in leftovers([record, own_path(change.root)], root=change.root):
         sweep(path)

@@ -14,6 +14,7 @@ from deadpeer.errors import ConfigError, UnsupportedError
 from deadpeer.kernel.staging import NewFile, refusal
 from deadpeer.kernel.sysctl import proc_path, read_text
 from deadpeer.kernel.sysctl_files import file_text, values_of
+from deadpeer.kernel.sysctl_place import is_running_system
 from deadpeer.kernel.sysctl_record import (
     OWN_FILE,
     FileChange,
@@ -145,11 +146,20 @@ def plan_change(
     Raises:
         ConfigError: A number is out of range, or our configuration file was
             edited by somebody.
-        UnsupportedError: The kernel has no such setting.
+        UnsupportedError: The kernel has no such setting, or the tree has none of
+            its own.
         AccessDenied: The settings may not be read.
     """
     rows = checked(wanted, any_value=any_value)
-    base = Path(root).absolute()
+    base = Path(root).resolve()
+    if base != Path("/") and is_running_system(base):
+        raise UnsupportedError(
+            f"the /proc in {base} is the running kernel's, and shows the values of"
+            " this process's own network namespace",
+            hint="enter that system first, with nsenter -t PID -n -m, and leave out"
+            " --root",
+            option="--root",
+        )
     is_image = base != Path("/") and not proc_path("net.ipv4", root=base).is_dir()
     if is_image and not persist:
         raise UnsupportedError(

@@ -96,6 +96,9 @@ def place(root: str | os.PathLike[str] = "/") -> Place:
 
     Raises:
         UnsupportedError: It shows none.
+        AccessDenied: They may not be read.
+        KernelRefused: Reading failed in another way.
+        ConfigError: A file of the tree holds no number.
     """
     running = is_running_system(root)
     stubs = shows_stubs(read_all(root=root), root=root)

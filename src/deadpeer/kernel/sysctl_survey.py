@@ -117,8 +117,10 @@ def survey(root: str | os.PathLike[str] = "/", *, image: bool = False) -> Survey
     Raises:
         UnsupportedError: There are no settings in the tree.
         AccessDenied: They may not be read.
+        KernelRefused: Reading failed in another way.
+        ConfigError: A file of the tree's proc holds no number.
     """
-    base = Path(root).absolute()
+    base = Path(root).resolve()
     has_values = not image or Path(base, "proc/sys/net/ipv4").is_dir()
     values = read_all(root=base) if has_values else {}
     files = read_files(base)

@@ -129,7 +129,7 @@ def choose_record(
         ConfigError: There is no such record, or it is not the newest.
         AccessDenied: The records may not be read.
     """
-    directory = record_directory(Path(root).absolute(), records)
+    directory = record_directory(Path(root).resolve(), records)
     chosen = None if given is None else Path(given).absolute()
     try:
         found = newest_first(directory if chosen is None else chosen.parent)
@@ -173,10 +173,10 @@ def plan_undo(
         ConfigError: It is no record.
         AccessDenied: It may not be read.
     """
-    base = Path(root).absolute()
+    base = Path(root).resolve()
     directory = record_directory(base, records)
     beside = directory / "set-0000.json"
-    swept = leftovers({own_path(base), beside, path or beside})
+    swept = leftovers({own_path(base), beside, path or beside}, root=base)
     if path is None:
         return Undo(
             root=base, records=directory, path=None, record=None, leftovers=swept
