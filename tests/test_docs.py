@@ -8,6 +8,7 @@ runs too and is not shown: it makes the server that the page connects to. After
 """
 
 import inspect
+import itertools
 import re
 import shlex
 import signal
@@ -33,6 +34,7 @@ BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 SHELL = re.compile(r"^```(?:sh|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+ENDS = {"|", ">", ">>", "<", "2>", "&&", "||", ";", "&"}  # of a command in a shell
 LINK = re.compile(r"\[[^]]*\]\(([^)\s]+)\)|<img[^>]* src=\"([^\"]+)\"")
 
 
@@ -54,6 +56,7 @@ def commands(page: Path) -> Iterator[list[str]]:
     for found in SHELL.finditer(page.read_text(encoding="utf-8")):
         for line in found[1].splitlines():
             words = shlex.split(line.removeprefix("$ "), comments=True)
+            words = list(itertools.takewhile(lambda word: word not in ENDS, words))
             words = words[1:] if words[:1] == ["sudo"] else words
             if words[:1] == ["deadpeer"] and len(words) > 1:
                 yield words[1:]
