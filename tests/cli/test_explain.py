@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,10 @@ from deadpeer.cli.snippets import TARGETS, settings_for
 from deadpeer.kernel.sysctl import effective_defaults
 from deadpeer.platforms import LINUX, PLATFORMS, Defaults, platform_named
 from deadpeer.policy import Assessment, Bound, Keepalive, State, Traffic, assess, plan
+
+OLDER = replace(
+    LINUX, options={k: v for k, v in LINUX.options.items() if k != "rto_max"}
+)
 
 # The kernel's own settings, whatever this machine's are.
 FIXED = Defaults()
@@ -131,8 +136,8 @@ def test_a_plan_begins_with_its_promise_and_shows_its_settings(within, capsys):
     words = printed(explanation, capsys)
 
     assert words.startswith("A dead peer is reported within ")
-    for name in LINUX.options.values():
-        assert (name.name in words) == (name.name != "TCP_RTO_MAX_MS")
+    for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT"):
+        assert re.search(rf"^{name} ", words, re.MULTILINE)
     for state in State:
         assert re.search(rf"^{state} +after .+ to .+ outages of", words, re.MULTILINE)
     for warning in explanation.assessment.warnings:
@@ -257,9 +262,24 @@ def test_the_code_of_one_language_is_printed_alone(capsys):
     assert run(["explain", "--within", "10", "--code", "c"]) == 0
 
     settings = settings_for(
-        plan(within=10, defaults=effective_defaults()).keepalive, within=10
+        plan(within=10, defaults=effective_defaults(), platform=OLDER).keepalive,
+        within=10,
     )
     assert capsys.readouterr().out == TARGETS["c"].text(settings)
+
+
+@pytest.mark.parametrize("within", ["10", "60", "3600"])
+def test_code_is_for_kernels_that_are_older_than_this_one_too(within, capsys):
+    code = asked(capsys, "--within", within, "--code")["code"]
+
+    assert not any("RTO_MAX" in text or "rto_max" in text for text in code.values())
+    assert f"noticed within {within} s" in code["python"]
+
+
+def test_code_for_stalled_readers_needs_what_newer_kernels_have(capsys):
+    words = ["--within", "30", "--allow-stalled-reader", "--code", "python"]
+
+    assert "TCP_RTO_MAX_MS, Linux 6.15" in asked(capsys, *words)["code"]["python"]
 
 
 def test_without_a_language_all_are_printed_each_with_a_heading(capsys):
@@ -274,7 +294,7 @@ def test_code_is_part_of_json_if_asked_for(capsys):
     data = asked(capsys, "--within", "10", "--rtt", "0.1", "--code", "deadpeer", "c")
 
     assert list(data["code"]) == ["deadpeer", "c"]
-    assert "protect(sock, within=10, rtt=0.1)" in data["code"]["deadpeer"]
+    assert "protect(sock, within=10, rtt=0.1)\n" in data["code"]["deadpeer"]
 
 
 WRONG = {
@@ -285,7 +305,7 @@ WRONG = {
     "--within nan": (2, "'nan' is not a duration"),
     "--within ten": (2, "'ten' is not a duration"),
     "--within 10 --rtt -1": (2, "rtt=-1.0 is not a duration"),
-    "--within 10 --rtt 5": (2, "at a round trip of 5 s"),
+    "--within 10 --rtt 1": (2, "at a round trip of 1 s"),
     "--within 10 --time 5": (2, "not both"),
     "--within 10 --allow-stalled-reader": (2, "smallest promise"),
     "--allow-stalled-reader": (2, "give --within too"),

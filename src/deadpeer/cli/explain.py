@@ -1,6 +1,7 @@
 """``deadpeer explain``: what settings promise, or which settings keep a promise."""
 
 import sys
+from dataclasses import replace
 
 import click
 
@@ -8,12 +9,16 @@ from deadpeer.cli.durations import SECONDS
 from deadpeer.cli.explanation import Explanation, as_data, print_text
 from deadpeer.cli.output import print_json
 from deadpeer.cli.snippets import TARGETS, settings_for
+from deadpeer.errors import ConfigError
 from deadpeer.kernel.current_platform import this_platform
 from deadpeer.kernel.sysctl import effective_defaults
-from deadpeer.platforms import PLATFORMS, Defaults, Platform, platform_named
+from deadpeer.platforms import PLATFORMS, Defaults, Name, Platform, platform_named
 from deadpeer.policy import Keepalive, assess, plan
 
 __all__ = ["command"]
+
+# What every Linux takes that is in use.
+OLD: tuple[Name, ...] = ("idle", "interval", "probes", "user_timeout")
 
 
 @click.command()
@@ -202,12 +207,37 @@ def _snippets(
     languages: tuple[str, ...],
 ) -> dict[str, str]:
     settings = settings_for(
-        explanation.assessment.keepalive,
+        _portable(explanation, rtt, defaults),
         within=explanation.within,
         rtt=rtt,
         defaults=defaults,
     )
     return {name: TARGETS[name].text(settings) for name in languages or TARGETS}
+
+
+def _portable(
+    explanation: Explanation, rtt: float | None, defaults: Defaults
+) -> Keepalive:
+    """
+    Return settings that older kernels take, too, if they can keep the promise.
+
+    Code is written for other machines than this one. On Linux before 6.15 a
+    program that sets ``TCP_RTO_MAX_MS`` fails.
+    """
+    keepalive = explanation.assessment.keepalive
+    if explanation.within is None or not keepalive.user_timeout:
+        return keepalive  # nothing was planned, or this very option is needed
+    platform = explanation.platform
+    options = {name: row for name, row in platform.options.items() if name in OLD}
+    try:
+        return plan(
+            within=explanation.within,
+            rtt=rtt,
+            platform=replace(platform, options=options),
+            defaults=defaults,
+        ).keepalive
+    except ConfigError:
+        return keepalive  # only with it can this promise be kept
 
 
 def _print_code(snippets: dict[str, str]) -> None:

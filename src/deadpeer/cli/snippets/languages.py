@@ -71,7 +71,7 @@ def deadpeer(settings: Settings) -> str:
         words = [f"within={settings.within:g}"]
         if settings.rtt is not None:
             words.append(f"rtt={settings.rtt:g}")
-        if settings.rto_max_ms:
+        if not settings.user_timeout_ms:
             words.append("allow_stalled_reader=True")
         return (
             f"{about}\nimport deadpeer\n\n"
@@ -196,7 +196,10 @@ def rust(settings: Settings) -> str:
         " from socket2::Socket."
     )
     crate = 'Cargo.toml: socket2 = { version = "0.6", features = ["all"] }'
-    sentences = [f"Rust on Linux. {promised(settings)} {covers}", crate]
+    sentences = [
+        f"Rust on Linux. {promised(settings, sets_rto_max=False)} {covers}",
+        crate,
+    ]
     if not settings.user_timeout_ms:
         limit = without_user_timeout("socket2 alone sets no more", settings)
         sentences = [f"Rust on Linux. {covers}", crate, limit]

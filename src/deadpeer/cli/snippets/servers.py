@@ -50,7 +50,7 @@ def haproxy(settings: Settings) -> str:
     if settings.user_timeout_ms:
         limit = f" tcp-ut {settings.user_timeout_ms}ms"
         sentences = [
-            f"HAProxy 2.3 or later. {promised(settings)} {unsaid}",
+            f"HAProxy 2.3 or later. {promised(settings, sets_rto_max=False)} {unsaid}",
             (
                 "tcp-ut has to stand on each bind and each server line, after the"
                 " address; a bare number there is milliseconds. On default-server"

@@ -152,14 +152,16 @@ def without_user_timeout(reason: str, settings: Settings) -> str:
     return text
 
 
-def promised(settings: Settings) -> str:
+def promised(settings: Settings, *, sets_rto_max: bool = True) -> str:
     """
-    Say what a target keeps that can set everything.
+    Say what a target keeps that sets the user timeout, too.
 
     Args:
         settings: What is set.
+        sets_rto_max: Whether the target can set ``TCP_RTO_MAX_MS``; a promise
+            that rests on it is not repeated otherwise.
     """
-    if settings.within is not None:
+    if settings.within is not None and (sets_rto_max or not settings.rto_max_ms):
         return f"A dead peer is noticed within {settings.within:g} s."
     if settings.user_timeout_ms:
         limit = settings.user_timeout_ms / 1000
