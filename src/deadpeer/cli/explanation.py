@@ -23,6 +23,9 @@ MEANINGS = {
     "rto_max": "between two retransmissions, at the most",
 }
 
+SURVIVES = "(survives: the longest outage that a live peer is sure to survive)"
+UNKNOWN = ("not known",) * 3
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
@@ -99,6 +102,7 @@ def print_text(explanation: Explanation) -> None:
     console.print(settings_table(explanation))
     console.print()
     console.print(states_table(explanation))
+    console.print(SURVIVES)
     console.print()
     for line in notes(explanation.assessment):
         console.print(line)
@@ -175,15 +179,10 @@ def states_table(explanation: Explanation) -> Table:
     Args:
         explanation: What is explained.
     """
-    table = _table("state", "detected", "live peers survive", "decided by")
+    table = _table("state", "detected after", "at the latest", "survives", "decided by")
     for bound in explanation.assessment.bounds:
         known = _is_measured(bound, explanation.platform)
-        table.add_row(
-            bound.state,
-            _span(bound) if known else "not known",
-            _outage(bound.survives) if known else "not known",
-            bound.why,
-        )
+        table.add_row(bound.state, *(_numbers(bound) if known else UNKNOWN), bound.why)
     return table
 
 
@@ -201,23 +200,22 @@ def _is_measured(bound: Bound, platform: Platform) -> bool:
 
 def _table(*headings: str) -> Table:
     # Without lines: what is printed into a pipe should be easy to take apart.
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 3, 0, 0))
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for heading in headings:
-        table.add_column(heading, overflow="fold")
+        words = heading in ("meaning", "decided by")
+        table.add_column(heading, overflow="fold", no_wrap=not words)
     return table
 
 
-def _span(bound: Bound) -> str:
-    if math.isinf(bound.latest):
-        return "never" if math.isinf(bound.earliest) else "perhaps never"
-    earliest, latest = rounded_down(bound.earliest), rounded_up(bound.latest)
-    return f"after {in_words(earliest)} to {in_words(latest)}"
-
-
-def _outage(seconds: float) -> str:
-    if math.isinf(seconds):
-        return "any outage"
-    return f"outages of {in_words(rounded_down(seconds))}"
+def _numbers(bound: Bound) -> tuple[str, str, str]:
+    """When a death is detected at the earliest and latest; what outage is survived."""
+    earliest = in_words(rounded_down(bound.earliest))
+    survives = in_words(rounded_down(bound.survives))
+    return (
+        earliest if math.isfinite(bound.earliest) else "never",
+        in_words(rounded_up(bound.latest)),
+        survives if math.isfinite(bound.survives) else "any outage",
+    )
 
 
 def notes(assessment: Assessment) -> Iterator[str]:
