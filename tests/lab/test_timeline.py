@@ -95,7 +95,7 @@ def test_marks_stand_where_the_reports_came_and_frames_where_they_should():
     (frame,) = of_class(row, "p")
     (mark,) = of_class(row, "m")
     left, width = float(frame.attrib["x"]), float(frame.attrib["width"])
-    middle = float(re.findall(r"[\d.]+", mark.attrib["d"])[0]) + 5
+    middle = float(re.findall(r"[\d.]+", mark.attrib["d"])[0]) + 4
 
     # 7.6 s to 8.0 s, and reported in the middle.
     assert middle == pytest.approx(left + width / 2, abs=0.2)

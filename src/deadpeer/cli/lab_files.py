@@ -18,7 +18,7 @@ BEGINNING = 1024
 # More than the whole matrix on both IP versions comes to, by far.
 LARGEST = 64 << 20
 
-ELSEWHERE = "choose another with --report FILE, or none with --no-report"
+ELSEWHERE = "choose another with --report FILE (or --svg FILE), or none: --no-report"
 
 
 def require_writable(path: Path) -> None:

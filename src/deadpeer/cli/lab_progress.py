@@ -30,7 +30,7 @@ def watched(
         scenario: What was asked.
         watching: What keeps count.
     """
-    if not console.is_terminal:
+    if not console.is_interactive:  # a dumb terminal takes no frame back
         yield _Teller(console, scenario, watching)
         return
     # Refreshed by the news, four times a second: no thread is needed.

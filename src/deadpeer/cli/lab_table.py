@@ -175,13 +175,15 @@ def _noticed_anyway(compared: Glance) -> Iterator[Row]:
 def _glance_cell(row: Row | None) -> Text:
     if row is None:
         return Text("-")
-    if not row.is_noticed:
-        return Text("unnoticed", style="red")
-    at, promise = row.reports[-1], row.cell.setting.promise
+    word = exactly(row.reports[-1]) if row.is_noticed else "unnoticed"
     if row.failures:
-        return Text(f"{exactly(at)} FAILED", style=BAD)
-    kept = promise is not None and at <= promise
-    return Text(exactly(at), style=GOOD if kept else "")
+        several = len(row.measurements) > 1
+        return Text(row.verdict if several else f"{word} FAILED", style=BAD)
+    if not row.is_noticed:
+        return Text(word, style="red")
+    promise = row.cell.setting.promise
+    kept = promise is not None and row.reports[-1] <= promise
+    return Text(word, style=GOOD if kept else "")
 
 
 def print_cells(console: Console, cells: Sequence[Cell]) -> None:

@@ -18,7 +18,7 @@ from deadpeer.lab.words import about, exactly
 __all__ = ["Pen", "bar", "diamond", "in_brief"]
 
 # How far the frame of a prediction stands out above and below its bar, pixels.
-FRAME = 2.5
+FRAME = 3.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,7 @@ def diamond(x: float, y: float) -> Markup:
         x: Its middle, in pixels.
         y: Its middle, in pixels.
     """
-    return element("path", class_="m", d=f"M{x - 5:.1f} {y:.1f}l5-5 5 5-5 5z")
+    return element("path", class_="m", d=f"M{x - 4:.1f} {y:.1f}l4-4.5 4 4.5-4 4.5z")
 
 
 def _dying(row: Row, pen: Pen, top: float) -> Iterator[Markup]:
