@@ -57,9 +57,27 @@ def test_an_idle_death_is_found_when_it_was_found(settings, measured):
 )
 def test_a_busy_death_is_found_when_it_was_found(timeout, measured):
     settings = Keepalive(user_timeout=timeout)
-    bound = predict(settings, State.UNACKNOWLEDGED, written_at=(0.0, 0.0))
+    bound = predict(
+        settings, State.UNACKNOWLEDGED, written_at=(0.0, 0.0), reports=False
+    )
     assert bound.earliest <= measured <= bound.latest
     assert bound.latest - bound.earliest < 1.1
+
+
+@pytest.mark.parametrize("measured", [4.37, 4.396, 4.876, 4.956, 4.968])
+def test_a_death_that_a_router_reports_is_found_when_it_was_found(measured):
+    settings = Keepalive(user_timeout=3.95)
+    known = Defaults(hz=250)
+    told = predict(settings, State.UNACKNOWLEDGED, written_at=(0, 0), defaults=known)
+    assert told.earliest <= measured <= told.latest
+    untold = predict(
+        settings,
+        State.UNACKNOWLEDGED,
+        written_at=(0, 0),
+        defaults=known,
+        reports=False,
+    )
+    assert untold.latest < 4.7 < told.latest
 
 
 @pytest.mark.parametrize(

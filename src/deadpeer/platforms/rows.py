@@ -65,6 +65,8 @@ class Defaults:
         rto_min: The floor under the variance part of the retransmission
             timeout, in seconds.
         rto_max: The largest retransmission timeout, in seconds.
+        hz: Ticks a second of the clock that the kernel's timers go by
+            (``CONFIG_HZ``); None if it is not known.
     """
 
     idle: float = 7200.0
@@ -75,6 +77,7 @@ class Defaults:
     syn_linear: int = 4
     rto_min: float = 0.2
     rto_max: float = 120.0
+    hz: int | None = None
 
 
 # Linux, on every architecture that Python is used on but MIPS and SPARC.

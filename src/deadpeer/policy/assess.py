@@ -219,9 +219,10 @@ def _about_data(effective: Keepalive, bounds: tuple[Bound, ...]) -> list[str]:
     if effective.user_timeout and math.isinf(closed.latest):
         found.append("a death behind a closed window is bounded by no setting here")
     rto_max = effective.rto_max or LONGEST_RTO
-    if not effective.user_timeout and rto_max < LONGEST_RTO:
+    if rto_max < LONGEST_RTO:
+        # Linux tcp_timer.c, tcp_rtx_probe0_timed_out().
         found.append(
-            f"rto_max needs Linux 6.15; a peer that takes back window it had offered"
+            "rto_max needs Linux 6.15; a peer that takes back window it had offered"
             f" is given up after {rto_max:g} to {2 * rto_max:g} s of silence"
         )
     return found

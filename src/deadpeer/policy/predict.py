@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from deadpeer.platforms import LINUX, Defaults, Platform
 from deadpeer.policy.keepalive import Keepalive
+from deadpeer.policy.patience import end_of_patience
 from deadpeer.policy.timers import (
     SYN_TIMEOUT,
     first_retransmission,
@@ -80,6 +81,7 @@ def predict(
     silence: Span | None = None,
     written_at: Span | None = None,
     closed: Span | None = None,
+    reports: bool = True,
 ) -> Bound:
     """
     Return when a peer's death is reported to the application.
@@ -96,6 +98,8 @@ def predict(
             it, if negative). None if it can be any moment.
         closed: How long before the death the window closed. None if it can be
             any time.
+        reports: Whether a router may report the peer unreachable, which puts
+            off the end of a user timeout (see ``policy.patience``).
 
     Returns:
         The earliest and the latest report, and the outage that live peers
@@ -111,7 +115,7 @@ def predict(
     (3.0, 2.0)
     """
     defaults = platform.defaults if defaults is None else defaults
-    case = _Case(keepalive.over(defaults), rtt, defaults, platform)
+    case = _Case(keepalive.over(defaults), rtt, defaults, platform, reports=reports)
     match state:
         case State.CONNECTING:
             return case.connecting()
@@ -125,13 +129,16 @@ def predict(
             return case.idle_then_write(silence, written_at)
 
 
-def unanswered_probes(keepalive: Keepalive, *, platform: Platform = LINUX) -> Span:
+def unanswered_probes(
+    keepalive: Keepalive, *, platform: Platform = LINUX, hz: int | None = None
+) -> Span:
     """
     Return the least and the most keepalive probes that go unanswered.
 
     Args:
         keepalive: Settings with no field left open, see ``Keepalive.over``.
         platform: The row to reckon with.
+        hz: The kernel's ticks a second, None if not known.
 
     Source:
         Linux tcp_timer.c, tcp_keepalive_timer(): with a user timeout, the
@@ -146,8 +153,8 @@ def unanswered_probes(keepalive: Keepalive, *, platform: Platform = LINUX) -> Sp
     if not (timeout and platform.probes_yield):
         count = platform.fixed_probes or probes
         return count, count
-    late_tick = idle + lateness(idle)
-    late_step = interval + lateness(interval)
+    late_tick = idle + lateness(idle, hz)
+    late_step = interval + lateness(interval, hz)
     least = max(1, math.ceil((timeout - late_tick) / late_step))
     most = max(1, math.ceil((timeout - idle) / interval))
     return least, most
@@ -170,7 +177,13 @@ class _Case:
     """The settings in force on one path, and the rule of each state under them."""
 
     def __init__(
-        self, keepalive: Keepalive, rtt: float, defaults: Defaults, platform: Platform
+        self,
+        keepalive: Keepalive,
+        rtt: float,
+        defaults: Defaults,
+        platform: Platform,
+        *,
+        reports: bool,
     ) -> None:
         self.keepalive = keepalive
         self.idle_time, self.interval, self.probes, self.timeout = _filled(keepalive)
@@ -178,14 +191,20 @@ class _Case:
         self.rtt = rtt
         self.defaults = defaults
         self.platform = platform
+        self.reports = reports
         self.rto = retransmission_timeout(rtt, defaults)
+
+    def late(self, seconds: float) -> float:
+        return lateness(seconds, self.defaults.hz)
 
     # -- idle: the keepalive timer ------------------------------------------
 
     def idle(self, state: State, silence: Span | None) -> Bound:
         if not self.keepalive.on:
             return _bound(state, NEVER, math.inf, "no keepalive: nobody asks")
-        least, most = unanswered_probes(self.keepalive, platform=self.platform)
+        least, most = unanswered_probes(
+            self.keepalive, platform=self.platform, hz=self.defaults.hz
+        )
         # A probe that was answered is followed by a pause of one interval, also
         # where that is longer than the idle time.
         first = max(self.idle_time, self.interval)
@@ -194,8 +213,8 @@ class _Case:
             most = most if first == self.idle_time else max(most, most_after_first)
         shortest, longest = silence or (-self.rtt / 2, self.idle_time + self.rtt / 2)
         earliest = self.idle_time + least * self.interval - longest
-        step = self.interval + lateness(self.interval)
-        latest = first + lateness(first) + most * step - shortest
+        step = self.interval + self.late(self.interval)
+        latest = first + self.late(first) + most * step - shortest
         survives = max(0.0, (least - 1) * self.interval - self.rtt)
         return _bound(
             state, (max(0.0, earliest), latest), survives, self._idle_why(least, most)
@@ -210,28 +229,34 @@ class _Case:
 
     def unacknowledged(self, state: State, written_at: Span) -> Bound:
         first = first_retransmission(self.rtt, self.defaults)
-        patience, last_timer, why = self._patience()
-        earliest = written_at[0] + first[0] + patience
-        latest = written_at[1] + first[1] + patience + last_timer
-        return _bound(state, (max(0.0, earliest), latest), self._outlasts(), why)
-
-    def _patience(self) -> tuple[float, float, str]:
-        """How long retransmissions go on, and how late the last timer may be."""
+        patience, why = self._patience()
         if self.timeout:
-            # The last timer is cut to what is left of the user timeout; since
-            # timeouts double, that is about half of it at the most.
-            last = min(self.timeout, self.timeout / 2 + self.rto[1], self.rto_max)
-            return self.timeout, lateness(last), "the user timeout"
+            takes = end_of_patience(
+                self.timeout,
+                self.rto,
+                self.rto_max,
+                hz=self.defaults.hz,
+                reports=self.reports,
+            )
+        else:
+            last = min(self.rto_max, patience)
+            takes = first[1] + patience + last + self.late(last)
+        span = max(0.0, written_at[0] + first[0] + patience), written_at[1] + takes
+        return _bound(state, span, self._outlasts(), why)
+
+    def _patience(self) -> tuple[float, str]:
+        """How long retransmissions go on, from the first of them."""
+        if self.timeout:
+            return self.timeout, "the user timeout"
         if not self.platform.probes_yield:
             # Only Linux' own limit is known and measured.
-            return math.inf, 0.0, "the system's own retransmission limit"
+            return math.inf, "the system's own retransmission limit"
         patience = give_up_after(self.defaults.retries, self.rto_max)
-        last = min(self.rto_max, patience)
-        return patience, last + lateness(last), f"{self.defaults.retries} retries"
+        return patience, f"{self.defaults.retries} retries"
 
     def _outlasts(self) -> float:
         """The longest outage after which a retransmission is sure to come in time."""
-        patience, _, _ = self._patience()
+        patience, _ = self._patience()
         # Timeouts double: the last retransmission comes after half of the time;
         # and no two are further apart than rto_max.
         time = patience - self.rtt
@@ -262,14 +287,14 @@ class _Case:
         if self.timeout:
             # One retransmission has to happen first.
             patience = min(max(self.timeout, SYN_TIMEOUT), gives_up)
-            late = lateness(min(patience, self.rto_max))
+            late = self.late(min(patience, self.rto_max))
             why = "the user timeout"
         elif not self.platform.probes_yield:
             return _bound(state, (0.0, math.inf), 0.0, "the system's own limit")
         else:
             patience = gives_up
             late = sum(
-                lateness(b - a)
+                self.late(b - a)
                 for a, b in zip(sent, [*sent[1:], gives_up], strict=True)
             )
             why = f"{len(sent) - 1} SYN retries"
@@ -297,9 +322,11 @@ class _Case:
         return _bound(state, span, max(0.0, survives - self.rtt), why)
 
     def _closed_window_with_timeout(self, state: State, closed: Span | None) -> Bound:
-        patience, late, why = self._patience()
+        patience, why = self._patience()
+        # Cut to what is left, so about half of the timeout at the most.
+        late = self.late(min(patience, patience / 2 + self.rto[1], self.rto_max))
         shortest, longest = closed or (-self.rtt / 2, math.inf)
-        first = self.rto[0], self.rto[1] + lateness(self.rto[1])
+        first = self.rto[0], self.rto[1] + self.late(self.rto[1])
         earliest = max(0.0, first[0] + patience - longest)
         latest = max(0.0, first[1] + patience + late - shortest)
         return _bound(state, (earliest, latest), self._outlasts(), why)
@@ -312,7 +339,7 @@ class _Case:
         grown with the time that the window was closed.
         """
         count = self.defaults.retries + 1
-        pause = self.rto_max + lateness(self.rto_max)
+        pause = self.rto_max + self.late(self.rto_max)
         if closed is None:
             fresh = persist_schedule(self.rto[0], self.rto_max, count)
             return fresh[-1] - fresh[0], count * pause
@@ -322,7 +349,7 @@ class _Case:
         earliest = persist_schedule(grown, self.rto_max, count)[-1] - grown
         grown = min(self.rto_max, max(0.0, longest) + self.rto[1])
         latest = sum(
-            gap + lateness(gap)
+            gap + self.late(gap)
             for gap in _gaps(persist_schedule(grown, self.rto_max, count))
         )
         return earliest, latest

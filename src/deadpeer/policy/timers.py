@@ -19,8 +19,8 @@ __all__ = [
     "syn_schedule",
 ]
 
-# CONFIG_HZ of the kernels that distributions ship. Which one runs cannot be
-# asked from user space, so bounds take the worst of them.
+# CONFIG_HZ of the kernels that distributions ship. Where it is not known which
+# one runs, bounds take the worst of them.
 HZ = (100, 250, 300, 1000)
 
 # The timer wheel: eight levels, each with slots eight times as wide as the
@@ -37,7 +37,7 @@ MODEL_RTO = 0.2
 
 
 @lru_cache(maxsize=4096)
-def lateness(seconds: float) -> float:
+def lateness(seconds: float, hz: int | None = None) -> float:
     """
     Return how late a kernel timer may fire that was set for *seconds*.
 
@@ -47,17 +47,20 @@ def lateness(seconds: float) -> float:
 
     Args:
         seconds: What the timer was set for.
+        hz: The kernel's ticks a second; None takes the worst of the usual ones.
 
     Returns:
-        Seconds, the worst over the usual values of ``CONFIG_HZ``.
+        Seconds.
 
     Source:
         Linux kernel/time/timer.c, calc_index() and calc_wheel_index().
 
-    >>> lateness(1.0), lateness(7200.0)
-    (0.09, 873.8166666666667)
+    >>> lateness(1.0), lateness(1.0, 250), lateness(7200.0)
+    (0.09, 0.036, 873.8166666666667)
     """
-    return max(_slot(seconds * hz) / hz + 1 / hz for hz in HZ)
+    if hz is None:
+        return max(lateness(seconds, usual) for usual in HZ)
+    return (_slot(seconds * hz) + 1) / hz
 
 
 def _slot(ticks: float) -> int:
@@ -117,7 +120,7 @@ def first_retransmission(rtt: float, defaults: Defaults) -> tuple[float, float]:
         tcp_timer.c, retransmits_timed_out(), which counts from retrans_stamp.
     """
     least, greatest = retransmission_timeout(rtt, defaults)
-    return least, 2 * (greatest + lateness(greatest))
+    return least, 2 * (greatest + lateness(greatest, defaults.hz))
 
 
 def give_up_after(retries: int, rto_max: float) -> float:
