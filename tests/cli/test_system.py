@@ -3,14 +3,23 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tests.sysctl_trees import LAYOUTS, PROC, plant, snapshot, value
 
 from deadpeer.cli.root import run
-from deadpeer.cli.system_words import about_value
-from deadpeer.kernel.sysctl_record import OWN_FILE
+from deadpeer.cli.system_change import Proposal
+from deadpeer.cli.system_restore import undo_lines
+from deadpeer.cli.system_words import about_value, place_line, warnings
+from deadpeer.kernel.sysctl_change import plan_change
+from deadpeer.kernel.sysctl_files import file_text
+from deadpeer.kernel.sysctl_place import Place
+from deadpeer.kernel.sysctl_record import OWN_FILE, LiveChange, Record
+from deadpeer.kernel.sysctl_survey import survey
 from deadpeer.kernel.sysctl_table import SETTINGS, setting_named
+from deadpeer.kernel.sysctl_undo import Undo
 
 TIME = "net.ipv4.tcp_keepalive_time"
 TREE = LAYOUTS["rhel-9"] | {
@@ -170,7 +179,6 @@ def test_show_fits_every_width(root, width):
     from rich.console import Console
 
     from deadpeer.cli.system_view import print_text
-    from deadpeer.kernel.sysctl_survey import survey
 
     console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
     with console.capture() as captured:
@@ -389,6 +397,107 @@ def test_undo_of_a_file_that_is_no_record_does_nothing(system, root):
     assert code == 2
     assert "no record of a change" in err
     assert snapshot(root) == before
+
+
+def test_undo_after_a_reboot_says_what_it_leaves_alone(system, root):
+    system("set", "--time", 5, "--persist", "--yes")
+    (root / "proc/sys/kernel/random/boot_id").write_text("another\n")
+    _, out, _ = system("undo")
+
+    assert "left alone: the system was started anew since" in out
+    assert f"{OWN_FILE}: removed" in out
+
+
+def test_undo_tells_what_is_so_already_and_what_a_killed_change_left(system, root):
+    system("set", "--time", 60, "--persist", "--yes")
+    system("set", "--time", 5, "--persist", "--yes")
+    (root / OWN_FILE[1:]).write_text(file_text({TIME: 60}))
+    (root / "proc/sys/net/ipv4/tcp_keepalive_time").write_text("60\n")
+    (root / "etc/.deadpeer-0123456789abcdef.tmp").touch()
+    _, out, _ = system("undo", "--yes")
+
+    assert f"{TIME}: 60, as it was before" in out
+    assert f"{OWN_FILE}: as it was before" in out
+    assert "deadpeer-0123456789abcdef.tmp: removed, a change that was killed" in out
+    assert not (root / "etc/.deadpeer-0123456789abcdef.tmp").exists()
+
+
+def test_undo_puts_our_older_file_back_or_leaves_a_foreign_one_alone(system, root):
+    system("set", "--time", 60, "--persist", "--yes")
+    system("set", "--time", 5, "--persist", "--yes")
+    assert f"{OWN_FILE}: put back as it was before" in system("undo")[1]
+
+    (root / OWN_FILE[1:]).write_text("somebody's\n")
+    assert f"{OWN_FILE}: left alone" in system("undo")[1]
+
+
+def test_undo_in_another_namespace_keeps_the_record():
+    change = LiveChange(key=TIME, old="7200\n", new=5)
+    record = Record(
+        made_at="now", boot_id="b", namespace=1, made=0, live=(change,), file=None
+    )
+    plan = Undo(
+        root=Path("/"),
+        records=Path("/r"),
+        path=Path("/r/set-0001.json"),
+        record=record,
+        live_left="the running values belong to network namespace 1",
+        keeps_record=True,
+    )
+    lines = [line.plain for line in undo_lines(plan, applied=True, force=False)]
+
+    assert "left alone: the running values belong" in lines[1]
+    assert "the record is kept" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("initial", "container", "words"),
+    [
+        (True, "", "The system's first network namespace."),
+        (True, "docker", "first network namespace, in a docker container."),
+        (False, "", "Network namespace 7: not the host's values"),
+        (False, "podman", "Network namespace 7, in a podman container: not"),
+    ],
+)
+def test_it_is_said_whose_settings_these_are(root, initial, container, words):
+    here = Place(
+        running=True, initial=initial, namespace=7, container=container, sandbox=""
+    )
+    picture = replace(survey(root), root=Path("/"), place=here)
+    assert words in place_line(picture)
+
+    elsewhere = place_line(replace(picture, root=Path("/proc/9/root")))
+    assert "this process's own network namespace" in elsewhere
+
+
+def test_a_change_in_a_namespace_says_that_it_stays_there(root):
+    here = Place(running=True, initial=False, namespace=7, container="", sandbox="")
+    picture = replace(survey(root), place=here)
+    proposal = Proposal(
+        picture=picture,
+        change=plan_change({"time": 5}, root=root),
+        wanted={"time": 5},
+        within=None,
+    )
+
+    assert any("for network namespace 7 alone" in note for note in proposal.notes)
+    # What a reboot of the host would do says nothing about this namespace.
+    assert not any("after a reboot" in warning for warning in warnings(picture))
+
+
+def test_files_that_cannot_be_read_and_lines_that_say_nothing_are_told(
+    tmp_path, system
+):
+    layout = TREE | {
+        "etc/sysctl.d/gone.conf": "-> nowhere",
+        "etc/sysctl.conf": "net.ipv4.tcp_retries2 8\nnet.ipv4.tcp_retries2 = soon\n",
+        "etc/sysctl.d/50-x.conf": "-net.ipv4.tcp_retries2\n",
+    }
+    _, out, _ = system("show", root=plant(tmp_path / "x", layout))
+
+    assert "/etc/sysctl.d/gone.conf cannot be read" in out
+    assert out.count("is no setting and is skipped: net.ipv4.tcp_retries2 8") == 1
+    assert "= soon, which the kernel refuses" in out
 
 
 # -- the whole program on a running kernel, in a namespace of its own -----------

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.sysctl_trees import LAYOUTS, PROC, plant
+from tests.unprivileged import GIVE_UP
 
 from deadpeer.errors import ConfigError, UnsupportedError
 from deadpeer.kernel.sysctl import (
@@ -352,11 +353,11 @@ def test_a_promise_that_cannot_be_kept_is_refused(within):
 def test_a_value_that_may_not_be_read_is_access_denied(tmp_path):
     root = tree(tmp_path)
     (root / TIME).chmod(0)
-    code = (
+    code = GIVE_UP + (
         "import os, sys\n"
         "from deadpeer.kernel.sysctl import read_all\n"
         "from deadpeer.errors import AccessDenied\n"
-        "if os.geteuid() == 0: os.seteuid(65534)\n"
+        "give_up_privileges()\n"
         "try: read_all(root=sys.argv[1])\n"
         "except AccessDenied as error: print(error.exit_code)\n"
     )

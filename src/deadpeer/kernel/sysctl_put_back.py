@@ -56,16 +56,19 @@ def undo(
                 field="record",
                 value=str(plan.path),
             )
-        put_back(fresh, checkpoint=checkpoint)
+        put_back(fresh, force=force, checkpoint=checkpoint)
     return fresh
 
 
-def put_back(plan: Undo, *, checkpoint: Checkpoint = no_checkpoint) -> None:
+def put_back(
+    plan: Undo, *, force: bool = False, checkpoint: Checkpoint = no_checkpoint
+) -> None:
     """
     Do what `undo` does, for a caller that has locked the tree and asks nobody.
 
     Args:
         plan: From `plan_undo`.
+        force: Put back also what somebody has changed since.
         checkpoint: Is called before each step, with its title.
 
     Raises:
@@ -73,7 +76,7 @@ def put_back(plan: Undo, *, checkpoint: Checkpoint = no_checkpoint) -> None:
         KernelRefused: The kernel refused.
     """
     try:
-        perform(_steps(plan), checkpoint)
+        perform(_steps(plan, force=force), checkpoint)
     except DeadPeerError:
         raise
     except OSError as error:
@@ -82,14 +85,15 @@ def put_back(plan: Undo, *, checkpoint: Checkpoint = no_checkpoint) -> None:
         raise refusal(error, doing=f"put back {where}", remedy=remedy) from error
 
 
-def _steps(plan: Undo) -> list[Step]:
+def _steps(plan: Undo, *, force: bool) -> list[Step]:
+    due = {Found.OURS, Found.OTHER} if force else {Found.OURS}
     steps = [
         Step(f"remove {path.name}", partial(sweep, path)) for path in plan.leftovers
     ]
     if plan.record is None or plan.path is None:
         return steps
     if plan.record.file is not None:
-        steps += _file_steps(plan.record.file, plan)
+        steps += _file_steps(plan.record.file, plan, is_due=plan.file in due)
     steps += [
         Step(
             f"put {item.change.key} back",
@@ -98,17 +102,17 @@ def _steps(plan: Undo) -> list[Step]:
             ),
         )
         for item in plan.live
-        if item.found is not Found.BEFORE and item.now is not None
+        if item.found in due and item.now is not None
     ]
     if not plan.keeps_record:
         steps += _forget(plan.path, plan.record)
     return steps
 
 
-def _file_steps(change: FileChange, plan: Undo) -> list[Step]:
+def _file_steps(change: FileChange, plan: Undo, *, is_due: bool) -> list[Step]:
     target = own_path(plan.root)
     steps = []
-    if plan.file is not Found.BEFORE and change.old is not None:
+    if is_due and change.old is not None:
         old = NewFile(
             target=target,
             data=change.old.text.encode("utf-8", "surrogateescape"),
@@ -116,7 +120,7 @@ def _file_steps(change: FileChange, plan: Undo) -> list[Step]:
             owner=(change.old.owner, change.old.group),
         )
         steps += [*old.stage(), *old.publish()]
-    elif plan.file is not Found.BEFORE:
+    elif is_due:
         steps.append(Step(f"remove {target.name}", partial(_unlink, target)))
     # Also where the file is gone already: an undo may have been killed here.
     steps += [

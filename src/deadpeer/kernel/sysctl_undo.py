@@ -230,7 +230,7 @@ def _live(item: LiveChange, root: Path) -> LiveUndo:
 
 def _file(change: FileChange, root: Path) -> Found:
     path = own_path(root)
-    if path.is_symlink():
+    if path.is_symlink() or path.is_dir():
         return Found.OTHER
     try:
         text = path.read_text(encoding="utf-8", errors="surrogateescape")
