@@ -139,9 +139,9 @@ def test_what_failed_is_shown_in_full_and_decides_the_exit_code(earlier, capsys)
 
     out = capsys.readouterr().out
     assert (
-        "cable/idle/plan/v4: too late (predicted 3.90 to 4.30 s;"
+        "cable/idle/plan/v4: too late; predicted 3.90 to 4.30 s;"
         " measured ETIMEDOUT after 12.00 s;"
-        " 3 probes, 0 retransmissions unanswered)" in out
+        " unanswered: probes 3, retransmissions 0" in out
     )
     assert "1 of 13 measurements lie outside their prediction." in out
     assert "12.00 s FAILED" in out

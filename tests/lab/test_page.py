@@ -120,7 +120,7 @@ def test_a_page_tells_the_whole_story():
         "1 of 13 measurements lie outside their prediction",
         "The promise: ",
         "Connections with the plan: 4 of 4 reported within 10 s",
-        "reported 1.40 s early. Predicted 3.90 to 4.30 s; measured ETIMEDOUT",
+        "reported 1.40 s early; predicted 3.90 to 4.30 s; measured ETIMEDOUT",
         "TCP_USER_TIMEOUT",
         "Linux 6.18.5",
         "2026-03-01T12:00:00+00:00",

@@ -14,7 +14,7 @@ from deadpeer.lab.report import (
     outside,
     sections,
 )
-from deadpeer.lab.row import Row
+from deadpeer.lab.row import Row, story
 from deadpeer.lab.scenario import Cell, Measurement, Run
 from deadpeer.lab.summary import summary
 from deadpeer.lab.words import (
@@ -52,7 +52,8 @@ def print_run(console: Console, run: Run, *, details: bool) -> None:
     if failures:
         console.print(Text("Outside the prediction", style=BAD))
         for failure in failures:
-            console.print(_story(failure))
+            name = (f"  {failure.cell.id}", "bold")
+            console.print(Text.assemble(name, f": {story(failure)}"))
         console.print()
     compared = glance(run)
     if compared:
@@ -131,18 +132,6 @@ def _grid(widths: list[int], rows: Iterable[Iterable[Text]]) -> Table:
     return table
 
 
-def _story(m: Measurement) -> Text:
-    at = "nothing" if m.at is None else f"{m.error or m.outcome} after {exactly(m.at)}"
-    expected = "to stay alive"
-    if not m.cell.peer_lives:
-        expected = span(m.cell.earliest, m.cell.latest)
-    counts = f"{m.probes} probes, {m.retransmits} retransmissions unanswered"
-    return Text.assemble(
-        (f"  {m.cell.id}", "bold"),
-        f": {m.note} (predicted {expected}; measured {at}; {counts})",
-    )
-
-
 def _print_glance(console: Console, compared: Glance) -> None:
     watched = max(row.observed_for for row in compared.rows.values())
     done = DONE[compared.fault].capitalize()
@@ -161,7 +150,7 @@ def _print_glance(console: Console, compared: Glance) -> None:
         table.add_row(Text(f"  {state_label(situation)}"), *map(_glance_cell, rows))
     console.print(table)
     for row in _noticed_anyway(compared):
-        note = f"  {row.label}: {row.why}, whatever is set"
+        note = f"  {row.label}: noticed even with nothing set ({row.why})"
         console.print(Text(note, style=SOFT))
     console.print()
 

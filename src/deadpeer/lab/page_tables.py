@@ -4,12 +4,10 @@ from collections.abc import Iterable
 
 from deadpeer.lab.markup import Markup, element
 from deadpeer.lab.report import Glance, Section
-from deadpeer.lab.row import Row
+from deadpeer.lab.row import Row, story
 from deadpeer.lab.scenario import Measurement, Setting
 from deadpeer.lab.words import (
     about,
-    exactly,
-    span,
     state_label,
     title_of,
 )
@@ -82,23 +80,10 @@ def failures_list(failures: Iterable[Measurement]) -> Markup:
     Args:
         failures: What to show.
     """
-    items = [
-        element("li", element("code", m.cell.id), ": ", _story(m)) for m in failures
-    ]
-    return element("ul", *items)
-
-
-def _story(m: Measurement) -> str:
-    at = (
-        "nothing reported"
-        if m.at is None
-        else f"{m.error or m.outcome} after {exactly(m.at)}"
+    items = (
+        element("li", element("code", m.cell.id), f": {story(m)}") for m in failures
     )
-    expected = "to stay alive"
-    if not m.cell.peer_lives:
-        expected = span(m.cell.earliest, m.cell.latest)
-    counts = f"{m.probes} probes and {m.retransmits} retransmissions unanswered"
-    return f"{m.note}. Predicted {expected}; measured {at}, {counts}."
+    return element("ul", *items)
 
 
 def settings_table(settings: Iterable[Setting], caption: str) -> Markup:

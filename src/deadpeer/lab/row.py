@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from deadpeer.lab.scenario import Cell, Expectation, Measurement
 from deadpeer.lab.words import about, exactly, span
 
-__all__ = ["Row"]
+__all__ = ["Row", "story"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +91,10 @@ class Row:
         times = exactly(reports[0])
         if exactly(reports[-1]) != times:
             times = f"{reports[0]:.2f} to {exactly(reports[-1])}"
-        if self.is_live:
-            times = f"given up: {times}"
-        return times if len(reports) == count else f"{len(reports)} of {count}: {times}"
+        some = "" if len(reports) == count else f"{len(reports)} of {count}"
+        words = (some, "given up" if self.is_live else "")
+        before = " ".join(word for word in words if word)
+        return f"{before}: {times}" if before else times
 
     @property
     def verdict(self) -> str:
@@ -118,3 +119,15 @@ class Row:
 def _latest(cell: Cell) -> float:
     promise = cell.setting.promise
     return cell.latest if promise is None else min(cell.latest, promise)
+
+
+def story(m: Measurement) -> str:
+    """Return all about one measurement: what was predicted, and what came of it."""
+    expected = "to stay alive"
+    if not m.cell.peer_lives:
+        expected = span(m.cell.earliest, m.cell.latest)
+    at = "nothing reported"
+    if m.at is not None:
+        at = f"{m.error or m.outcome} after {exactly(m.at)}"
+    counts = f"unanswered: probes {m.probes}, retransmissions {m.retransmits}"
+    return f"{m.note}; predicted {expected}; measured {at}; {counts}"
