@@ -14,11 +14,12 @@
                 in seconds; null means never
     warnings    sentences
 
-``set --json``: root, applied, record, live: [{key, old, new}], file: {path, text}
-or null, lost: [{rule, key, path, line, value}], unnoticed: {before, after}, notes.
+``set --json``: root, applied, record, wanted, live: [{key, old, new}], file: {path,
+text} or null, lost: [{rule, key, path, line, value}], unnoticed: {before, after},
+each {idle, busy, connecting}, notes, warnings.
 
-``undo --json``: root, applied, record, live: [{key, now, to, found}], file, left,
-removed, conflicts.
+``undo --json``: root, applied, record, live: [{key, now, to, found}], file: {path,
+found} or null, left, removed, conflicts; found is "ours", "before" or "other".
 """
 
 import math
