@@ -187,9 +187,10 @@ class Connection:
         """Take what the kernel has to say."""
         if self.is_over:
             return
-        number = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if number:
-            self.report(number)
+        # Asked for without an error, SO_ERROR would return the last soft one, of
+        # which the connection has not died: net/core/sock.c, sk_getsockopt().
+        if events & select.EPOLLERR:
+            self.report(self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
         elif not self.is_connected:
             self.greet()
         elif events & (READ | select.EPOLLHUP):

@@ -7,15 +7,16 @@ costs little; what costs time is the longest observation.
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from deadpeer.errors import ConfigError
 from deadpeer.lab.forecast import nominal_facts, with_forecast
 from deadpeer.lab.scenario import Cell, Fault, Scenario, Setting, Situation
 from deadpeer.policy.assess import assess
 from deadpeer.policy.keepalive import Keepalive
-from deadpeer.policy.planner import OUTAGE, plan
+from deadpeer.policy.planner import plan
 from deadpeer.policy.predict import unanswered_probes
+from deadpeer.policy.search import OUTAGE
 
 __all__ = ["WRITE_EVERY", "choose_cells", "outage", "settings_for"]
 
@@ -93,8 +94,9 @@ def settings_for(scenario: Scenario) -> tuple[Setting, ...]:
     # number that the plan comes to.
     probes = math.ceil(unanswered_probes(planned.over(defaults))[0])
     probing = Keepalive(idle=planned.idle, interval=planned.interval, probes=probes)
-    patience = replace(planned, idle=None, interval=None, probes=None)
-    patient = "user timeout" if planned.user_timeout else "rto max"
+    patient, patience = "user timeout", Keepalive(user_timeout=planned.user_timeout)
+    if not planned.user_timeout:
+        patient, patience = "rto max", Keepalive(rto_max=planned.rto_max)
     return (
         nothing,
         setting("system", Keepalive(on=True), None),

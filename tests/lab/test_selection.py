@@ -1,0 +1,211 @@
+import math
+from itertools import pairwise
+
+import pytest
+
+from deadpeer.errors import ConfigError
+from deadpeer.lab.scenario import Expectation, Fault, Scenario, Situation
+from deadpeer.lab.selection import WRITE_EVERY, choose_cells, outage, settings_for
+from deadpeer.policy.keepalive import Keepalive
+
+WRITES = Situation.IDLE_THEN_WRITE
+
+
+def names(scenario):
+    return [cell.id for cell in choose_cells(scenario)]
+
+
+def test_settings_are_those_that_people_try_and_the_plan_last():
+    settings = settings_for(Scenario(within=10))
+
+    assert [setting.name for setting in settings] == [
+        "nothing",
+        "system",
+        "keepalive",
+        "user timeout",
+        "plan",
+    ]
+    assert [setting.promise for setting in settings] == [None] * 4 + [10]
+
+
+def test_each_setting_sets_what_its_name_says():
+    _, system, keepalive, patience, _ = (
+        setting.keepalive for setting in settings_for(Scenario(within=10))
+    )
+
+    assert system == Keepalive(on=True)
+    assert keepalive.user_timeout is None
+    assert keepalive.probes is not None
+    assert patience == Keepalive(user_timeout=patience.user_timeout)
+
+
+def test_a_plan_for_stalled_readers_is_compared_with_rto_max_alone():
+    scenario = Scenario(within=30, allow_stalled_reader=True)
+
+    patience = settings_for(scenario)[-2]
+
+    assert patience.name == "rto max"
+    assert patience.keepalive.user_timeout is None
+
+
+def test_custom_settings_are_judged_in_place_of_the_plan():
+    custom = Keepalive(idle=1, interval=1, probes=1, user_timeout=1.0)
+
+    settings = settings_for(Scenario(within=6, custom=custom))
+
+    assert [setting.name for setting in settings] == ["nothing", "custom"]
+    assert settings[-1].keepalive == custom
+    assert settings[-1].promise == 6
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        Scenario(),
+        Scenario(full=True, families=(4, 6)),
+        Scenario(within=30, allow_stalled_reader=True, full=True),
+        Scenario(within=6, custom=Keepalive(idle=1, interval=1, probes=3)),
+    ],
+)
+def test_cells_have_names_of_their_own_and_a_prediction(scenario):
+    cells = choose_cells(scenario)
+
+    assert len({cell.id for cell in cells}) == len(cells)
+    assert all(cell.earliest <= cell.latest for cell in cells)
+    assert all(cell.observed_for > 0 for cell in cells)
+    assert all(cell.why for cell in cells)
+
+
+def test_the_default_selection_is_part_of_the_whole_matrix():
+    assert set(names(Scenario())) < set(names(Scenario(full=True)))
+
+
+def test_the_default_run_fits_in_a_minute():
+    assert max(cell.observed_for for cell in choose_cells(Scenario())) <= 45
+
+
+@pytest.mark.parametrize("within", [6.0, 10.0, 30.0])
+def test_the_plan_meets_a_write_at_every_half_second_of_the_promise(within):
+    cells = choose_cells(Scenario(within=within))
+    writes = [
+        cell.write_at
+        for cell in cells
+        if cell.situation is WRITES
+        and cell.setting.name == "plan"
+        and cell.fault is Fault.CABLE
+    ]
+
+    assert writes == [n * WRITE_EVERY for n in range(1, round(within / 0.5) + 1)]
+
+
+def test_the_whole_matrix_has_every_deadly_fault_in_every_situation():
+    cells = choose_cells(Scenario(full=True))
+    combinations = {
+        (cell.fault, cell.situation, cell.setting.name)
+        for cell in cells
+        if cell.expectation in (Expectation.DEAD, Expectation.UNNOTICED)
+    }
+
+    # 6 deadly faults, 7 situations, 5 settings
+    assert len(combinations) == 6 * 7 * 5
+
+
+@pytest.mark.parametrize("within", [6.0, 10.0, 30.0])
+def test_live_controls_are_there_and_nothing_else_is_expected_to_live(within):
+    cells = choose_cells(Scenario(within=within))
+    live = [cell for cell in cells if cell.peer_lives]
+
+    assert {cell.fault for cell in live} == {Fault.OUTAGE, Fault.NONE}
+    assert all(cell.expectation is Expectation.ALIVE for cell in live)
+    assert all(
+        cell.expectation is not Expectation.ALIVE
+        for cell in cells
+        if not cell.peer_lives
+    )
+    longest = max(cell.observed_for for cell in live)
+    assert longest == pytest.approx(3 * within)
+
+
+def test_an_outage_begins_at_every_part_of_the_keepalive_cycle():
+    scenario = Scenario(within=30)
+    cycle = settings_for(scenario)[-1].keepalive.idle or 0
+    phases = sorted(
+        cell.phase
+        for cell in choose_cells(scenario)
+        if cell.fault is Fault.OUTAGE and cell.situation is Situation.IDLE
+    )
+    gaps = [b - a for a, b in pairwise(phases)]
+
+    assert len(phases) == 8
+    assert max(gaps) <= cycle / 8 + 1e-9
+    # Every probe of the cycle falls into some outage.
+    assert max(gaps) <= outage(scenario)
+
+
+def test_a_reader_pauses_for_less_than_the_stated_limit():
+    scenario = Scenario(within=10)
+    (cell,) = choose_cells(Scenario(within=10, only=(Situation.READER_PAUSES, "plan")))
+
+    assert cell.pause is not None
+    longest_pause = settings_for(scenario)[-1].longest_pause
+    assert longest_pause * 0.8 < cell.pause < longest_pause
+
+
+def test_a_word_that_names_something_means_exactly_that():
+    chosen = choose_cells(Scenario(only=("idle",)))
+
+    assert {cell.situation for cell in chosen} == {Situation.IDLE}
+
+
+def test_any_other_word_is_a_part_of_a_name():
+    chosen = names(Scenario(only=("then a",)))
+
+    assert chosen
+    assert all("idle then a write" in name for name in chosen)
+
+
+def test_words_with_commas_are_alternatives_and_entries_must_all_match():
+    chosen = choose_cells(
+        Scenario(only=("cable, Silent Drop", "idle", "plan"), families=(4, 6))
+    )
+
+    assert {cell.fault for cell in chosen} == {Fault.CABLE, Fault.SILENT_DROP}
+    assert {cell.setting.name for cell in chosen} == {"plan"}
+    assert {cell.family for cell in chosen} == {4, 6}
+
+
+def test_only_searches_the_whole_matrix():
+    assert names(Scenario(only=("reboot", "nothing")))
+
+
+def test_what_matches_nothing_is_refused():
+    with pytest.raises(ConfigError, match="unicorn") as caught:
+        choose_cells(Scenario(only=("unicorn",)))
+
+    assert "--list" in caught.value.hint
+
+
+def test_a_promise_that_cannot_be_kept_is_refused():
+    with pytest.raises(ConfigError):
+        choose_cells(Scenario(within=1))
+
+
+def test_with_a_round_trip_data_is_under_way_at_the_fault():
+    plain, delayed = (
+        choose_cells(Scenario(within=30, rtt=rtt, only=("unacknowledged", "plan")))
+        for rtt in (0.0, 0.2)
+    )
+    dying = [cell.write_at for cell in plain if not cell.peer_lives]
+    under_way = [cell.write_at for cell in delayed if not cell.peer_lives]
+
+    assert set(dying) == {0.0}
+    assert set(under_way) == {-0.05}
+
+
+def test_settings_that_find_nothing_are_predicted_to_find_nothing():
+    cells = choose_cells(Scenario(only=("silent drop", "nothing")))
+
+    assert {cell.expectation for cell in cells} == {Expectation.UNNOTICED}
+    assert all(cell.earliest > cell.observed_for for cell in cells)
+    idle = next(cell for cell in cells if cell.situation is Situation.IDLE)
+    assert idle.earliest == math.inf
