@@ -142,6 +142,22 @@ def test_everything_lies_within_the_picture(layout, scenario):
             assert 5.5 * len("".join(e.itertext())) <= room
 
 
+@pytest.mark.parametrize("layout", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_the_words_of_a_failure_have_room(layout):
+    run = failed(by_hand(), "none/idle/plan/v4", at=6.1, note="given up")
+    run = failed(run, "cable/idle/plan/v4", at=None, note="never")
+    root = drawn(run, layout)
+    width = float(root.attrib["viewBox"].split()[2])
+    words = of_class(root, "v")
+
+    assert {"FAILED: given up", "FAILED: not in 15 s"} <= {e.text for e in words}
+    for e in words:
+        x, wide = float(e.attrib["x"]), 6.9 * len(e.text or "")
+        left = x - wide if e.get("text-anchor") == "end" else x
+        assert left >= 0
+        assert left + wide <= width
+
+
 def test_parts_of_two_pictures_on_one_page_have_names_of_their_own():
     one = parsed(inline(picture(by_hand(), "one"), WIDE))
     two = parsed(inline(picture(by_hand(), "two"), NARROW))

@@ -62,7 +62,7 @@ def bar(row: Row, pen: Pen, top: float) -> Iterator[Markup]:
 def in_brief(row: Row) -> str:
     """Return what came of a row, in two or three words."""
     if row.is_live:
-        brief = f"given up, {exactly(row.reports[0])}" if row.reports else "alive"
+        brief = "given up" if row.reports else "alive"
     elif not row.is_noticed:
         brief = f"not in {about(row.observed_for)}"
     else:

@@ -44,7 +44,7 @@ class Layout:
     bar: float
 
 
-WIDE = Layout(width=920, beside=300, values=138, row=16.5, bar=9)
+WIDE = Layout(width=920, beside=300, values=152, row=16.5, bar=9)
 NARROW = Layout(width=360, beside=0, values=0, row=34, bar=10)
 
 EDGE = 12.0
