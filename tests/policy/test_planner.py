@@ -83,18 +83,15 @@ def test_six_seconds_on_a_lan_can_be_promised_and_five_cannot():
 
 
 def test_a_gap_between_whole_seconds_is_named_with_the_next_promise():
-    older = replace(
-        LINUX, options={k: v for k, v in LINUX.options.items() if k != "rto_max"}
-    )
     with pytest.raises(ConfigError, match=r"whole seconds.*next promise is 9\.\d") as e:
-        plan(within=9, rtt=0, platform=older)
+        plan(within=9, rtt=0)
     following = float(e.value.hint.split()[-2])
-    assert plan(within=following, rtt=0, platform=older).within == following
+    assert plan(within=following, rtt=0).within == following
 
 
 @pytest.mark.parametrize("within", [6, 7, 8, 9, 10, 12])
 def test_whole_promises_have_room_for_a_real_path(within):
-    assert plan(within=within).rtt >= 0.002
+    assert plan(within=within, defaults=Defaults(hz=250)).rtt >= 0.05
 
 
 def test_a_kernel_whose_ticks_are_known_leaves_room_for_longer_paths():

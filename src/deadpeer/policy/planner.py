@@ -87,7 +87,7 @@ def plan(
         docs/explanation/detection-times.md derives the rules.
 
     >>> plan(within=10).keepalive
-    Keepalive(idle=1, interval=1, user_timeout=3.568, rto_max=1.26)
+    Keepalive(idle=1, interval=1, user_timeout=3.478, rto_max=1.26)
     """
     require_seconds("within", within)
     if rtt is not None:

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from deadpeer.platforms import LINUX, Defaults, Platform
 from deadpeer.policy.keepalive import Keepalive
-from deadpeer.policy.patience import end_of_patience
+from deadpeer.policy.patience import end_of_patience, put_off, with_reports
 from deadpeer.policy.timers import (
     SYN_TIMEOUT,
     first_retransmission,
@@ -230,19 +230,27 @@ class _Case:
     def unacknowledged(self, state: State, written_at: Span) -> Bound:
         first = first_retransmission(self.rtt, self.defaults)
         patience, why = self._patience()
+        earliest = max(0.0, written_at[0] + first[0] + patience)
         if self.timeout:
-            takes = end_of_patience(
-                self.timeout,
-                self.rto,
-                self.rto_max,
-                hz=self.defaults.hz,
-                reports=self.reports,
-            )
+            latest = self._timed_out(written_at)
         else:
             last = min(self.rto_max, patience)
-            takes = first[1] + patience + last + self.late(last)
-        span = max(0.0, written_at[0] + first[0] + patience), written_at[1] + takes
-        return _bound(state, span, self._outlasts(), why)
+            latest = written_at[1] + first[1] + patience + last + self.late(last)
+        return _bound(state, (earliest, latest), self._outlasts(), why)
+
+    def _timed_out(self, written_at: Span) -> float:
+        """When the user timeout is over at the latest, a router's report included."""
+        rules = self.timeout, self.rto[1], self.rto_max
+        end = written_at[1] + end_of_patience(*rules, hz=self.defaults.hz)
+        if not self.reports:
+            return end
+        # What meets the router first is the write, or a keepalive probe before.
+        sent = max(0.0, written_at[1]) + self.rto[1]
+        if self.keepalive.on:
+            tick = max(self.idle_time, self.interval)
+            sent = min(sent, tick + self.late(tick) + self.rtt)
+        more = put_off(*rules, hz=self.defaults.hz)
+        return with_reports(end, more, (0.0, sent))
 
     def _patience(self) -> tuple[float, str]:
         """How long retransmissions go on, from the first of them."""
