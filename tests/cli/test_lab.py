@@ -1,30 +1,20 @@
 """``deadpeer lab``: every option, every wrong turn, and one real cable."""
 
-import io
 import json
-import os
-import signal
-import subprocess
 import sys
-import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from rich.console import Console
+from tests.lab.laboratory import Laboratory
 from tests.lab.made_run import by_hand, failed, made_run
 
 from deadpeer.cli.lab import REPORT, command
-from deadpeer.cli.lab_progress import watched
-from deadpeer.cli.lab_table import print_run
 from deadpeer.cli.root import run
 from deadpeer.errors import LabError
 from deadpeer.lab import runner
 from deadpeer.lab.replay import run_from_text
-from deadpeer.lab.runner import Progress
 from deadpeer.lab.scenario import Run, Scenario
 from deadpeer.lab.selection import choose_cells
-from deadpeer.lab.watching import Watching
 from deadpeer.policy.keepalive import Keepalive
 
 
@@ -32,29 +22,6 @@ from deadpeer.policy.keepalive import Keepalive
 def _elsewhere(tmp_path, monkeypatch):
     """No test leaves a report in the repository."""
     monkeypatch.chdir(tmp_path)
-
-
-class Laboratory:
-    """Stands in for half a minute of waiting: answers with a run made by hand."""
-
-    def __init__(self) -> None:
-        self.asked: list[Scenario] = []
-        self.result: Run | None = None
-        self.error: BaseException | None = None
-
-    def run(self, scenario, *, progress):
-        self.asked.append(scenario)
-        if self.error:
-            raise self.error
-        found = self.result or made_run(scenario)
-        progress(Progress(what="built", elapsed=1.0, total=30.0))
-        for fault in dict.fromkeys(str(m.cell.fault) for m in found.measurements):
-            progress(Progress(what="struck", elapsed=2.0, total=30.0, fault=fault))
-        for m in found.measurements:
-            news = Progress(what="measured", elapsed=6.5, total=30.0, measurement=m)
-            progress(news)
-        progress(Progress(what="beat", elapsed=30.0, total=30.0))
-        return replace(found, scenario=scenario)
 
 
 @pytest.fixture
@@ -356,110 +323,3 @@ def test_the_help_names_every_option(capsys):
     options = [name for option in command.params for name in option.opts]
     assert len(options) > 10
     assert [name for name in options if name not in said] == []
-
-
-def terminal(width: int, **more) -> Console:
-    """A terminal that remembers."""
-    return Console(
-        file=io.StringIO(),
-        force_terminal=True,
-        width=width,
-        height=50,
-        markup=False,
-        emoji=False,
-        highlight=False,
-        **more,
-    )
-
-
-def shown(console: Console) -> str:
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
-
-
-@pytest.mark.parametrize("width", [80, 100, 200])
-@pytest.mark.parametrize("details", [False, True])
-def test_a_terminal_of_any_usual_width_is_not_overrun(width, details):
-    console = terminal(width, color_system=None)
-    print_run(console, made_run(), details=details)
-    found = lines(shown(console))
-
-    assert max(map(len, found)) <= width
-    # Nothing that counts is cut: both numbers of each row stand on one line.
-    assert any("3.00 to 3.27 s" in line and " ok" in line for line in found)
-
-
-def test_the_table_is_not_wrapped_at_eighty_columns():
-    console = terminal(80, color_system=None)
-    print_run(console, made_run(), details=False)
-    tables = shown(console).split("Cable pulled: who noticed")[0]
-
-    for label in ("loss from peer: unacknowledged", "half closed by the peer"):
-        assert f"  {label}  " in tables
-
-
-def test_colours_are_for_terminals_that_want_them(monkeypatch):
-    coloured = terminal(100, color_system="standard")
-    print_run(coloured, by_hand(), details=False)
-    assert "\x1b[31m" in shown(coloured)
-
-    monkeypatch.setenv("NO_COLOR", "1")
-    plain = terminal(100, color_system="standard")
-    print_run(plain, by_hand(), details=False)
-    assert "\x1b[3" not in shown(plain)
-
-
-def test_on_a_terminal_a_run_can_be_watched(laboratory):
-    console = terminal(100, color_system=None)
-    scenario = Scenario()
-    cells = choose_cells(scenario)
-    with watched(console, scenario, Watching(cells)) as listener:
-        laboratory.run(scenario, progress=listener)
-    frames = shown(console)
-
-    assert "Building networks for 82 connections" in frames
-    assert "since: cable pulled" in frames
-    assert "promise: 10 s" in frames
-    assert (
-        "18 still believe in a dead peer, 51 have noticed; 13 peers are alive" in frames
-    )
-    assert "unnoticed" in frames
-
-
-@pytest.mark.netns
-@pytest.mark.slow
-def test_a_real_cable_is_pulled_and_reported(capsys):
-    assert (
-        run(["lab", "--within", "6", "--only", "plan", "--only", "normal,killed"]) == 0
-    )
-
-    out = capsys.readouterr().out
-    assert "All 6 measurements lie within their predictions." in out
-    found = run_from_text(Path(REPORT).read_text(encoding="utf-8"))
-    assert found.kernel == os.uname().release
-    assert all(m.at is not None for m in found.measurements)
-
-
-@pytest.mark.netns
-@pytest.mark.slow
-def test_ctrl_c_in_the_middle_of_a_run_leaves_nothing():
-    with subprocess.Popen(
-        [sys.executable, "-m", "deadpeer", "lab", "--only", "outage"],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    ) as process:
-        assert process.stderr is not None
-        assert process.stderr.readline().startswith("lab: building networks")
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        give_up_at = time.monotonic() + 20
-        while not (running := children.read_text(encoding="ascii").split()):
-            assert time.monotonic() < give_up_at
-            time.sleep(0.01)  # nothing tells when a process has been started
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
-
-    assert (process.returncode, out, err) == (130, "", "")
-    assert files() == []
-    assert not any(Path(f"/proc/{pid}").exists() for pid in running)
