@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from deadpeer.errors import LabError
-from deadpeer.lab.namespaces import CLONE_NEWUSER, unshare
+from deadpeer.lab.namespaces import CLONE_NEWNET, CLONE_NEWUSER, unshare
 
 __all__ = ["become_able", "capabilities", "is_able", "why_not"]
 
@@ -55,7 +55,10 @@ def become_able() -> bool:
     """
     Make this process able to build networks, in a user namespace if need be.
 
-    Inside, this user is root over what is made there, and nobody elsewhere.
+    Inside, this user is root over what is made there, and nobody elsewhere. The
+    process leaves the machine's network for an empty one of its own, so that
+    nothing it does can reach the machine's; and because the way back into a
+    network that belongs to somebody else is closed.
 
     Returns:
         Whether a user namespace was needed.
@@ -64,10 +67,14 @@ def become_able() -> bool:
         LabError: It is forbidden; says by what, and what would allow it.
     """
     if is_able():
+        try:
+            unshare(CLONE_NEWNET)
+        except OSError as error:
+            raise why_not(error) from error
         return False
     user, group = os.geteuid(), os.getegid()
     try:
-        unshare(CLONE_NEWUSER)
+        unshare(CLONE_NEWUSER | CLONE_NEWNET)
         # Without this the kernel takes no group map: user_namespaces(7).
         Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
         Path("/proc/self/uid_map").write_text(f"0 {user} 1", encoding="ascii")
