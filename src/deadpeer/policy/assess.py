@@ -139,7 +139,7 @@ def assess(
         bounds=bounds,
         traffic=traffic,
         longest_pause=effective.user_timeout or math.inf,
-        warnings=tuple(_warnings(effective, bounds, traffic, platform)),
+        warnings=tuple(_warnings(keepalive, effective, bounds, traffic, platform)),
     )
 
 
@@ -158,12 +158,25 @@ def _traffic(effective: Keepalive, rtt: float) -> Traffic:
 
 
 def _warnings(
+    keepalive: Keepalive,
     effective: Keepalive,
     bounds: tuple[Bound, ...],
     traffic: Traffic,
     platform: Platform,
 ) -> list[str]:
     found = [*_about_idle(effective, platform), *_about_data(effective, bounds)]
+    if platform.probes_yield and keepalive.probes and effective.user_timeout:
+        found.append(
+            f"probes={keepalive.probes} does not count: {platform.title} goes by the"
+            " user timeout where one is set"
+        )
+    if keepalive.rto_max and keepalive.rto_max < LONGEST_RTO:
+        # Linux tcp_timer.c, tcp_rtx_probe0_timed_out().
+        low, high = keepalive.rto_max, 2 * keepalive.rto_max
+        found.append(
+            "rto_max needs Linux 6.15; a peer that takes back window it had offered"
+            f" is given up after {low:g} to {high:g} s of silence"
+        )
     if effective.on:
         found += [
             f"{box.name} forgets a connection {box.forgets} after"
@@ -187,11 +200,6 @@ def _about_idle(effective: Keepalive, platform: Platform) -> list[str]:
         found.append(
             "one lost probe ends a live connection;"
             " RFC 1122 (4.2.3.6) forbids taking it for a death"
-        )
-    if platform.probes_yield and effective.user_timeout:
-        found.append(
-            f"probes={effective.probes} does not count: Linux goes by the user"
-            " timeout where one is set"
         )
     if (effective.interval or 0) > (effective.idle or 0):
         found.append("interval is longer than idle, so it also spaces answered probes")
@@ -218,11 +226,4 @@ def _about_data(effective: Keepalive, bounds: tuple[Bound, ...]) -> list[str]:
         )
     if effective.user_timeout and math.isinf(closed.latest):
         found.append("a death behind a closed window is bounded by no setting here")
-    rto_max = effective.rto_max or LONGEST_RTO
-    if rto_max < LONGEST_RTO:
-        # Linux tcp_timer.c, tcp_rtx_probe0_timed_out().
-        found.append(
-            "rto_max needs Linux 6.15; a peer that takes back window it had offered"
-            f" is given up after {rto_max:g} to {2 * rto_max:g} s of silence"
-        )
     return found

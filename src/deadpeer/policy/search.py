@@ -43,6 +43,9 @@ DECISIVE = (State.IDLE_THEN_WRITE, State.ZERO_WINDOW)
 # How far below the first guess the smallest promise is looked for.
 SEARCHED = 0.8
 
+# In how many strides, and each of those in how many smaller ones.
+STRIDES = 16
+
 # At how many steps through its range a number is tried.
 MARKS = 8
 
@@ -191,14 +194,20 @@ class Search:
         if not kept:
             return None
         # A shape with more room may keep a little less, and pauses are rounded:
-        # the search has the last word, in tenths first and then in hundredths.
-        guess = math.ceil(min(kept) * 100)
-        lowest = max(math.ceil(above * 100), int(guess * SEARCHED))
-        tenths = range(guess + 10, lowest - 1, -10)
-        found = [n for n in tenths if self.best(n / 100, rtt)]
-        start = min(found, default=guess)
-        finer = range(start, max(lowest, start - 10) - 1, -1)
-        least: int = min(n for n in (start, *finer) if self.best(n / 100, rtt))
+        # the search has the last word, in ever smaller steps, in hundredths.
+        least = math.ceil(min(kept) * 100)
+        lowest = max(math.ceil(above * 100), int(least * SEARCHED))
+        step = max(1, (least - lowest) // STRIDES)
+        near = range(least, least + 100)
+        start = next((n for n in near if self.best(n / 100, rtt)), None)
+        if start is None:
+            return None
+        coarse = range(start, lowest - 1, -step)
+        least = min(n for n in coarse if self.best(n / 100, rtt))
+        while step > 1:
+            step = max(1, step // STRIDES)
+            while least - step >= lowest and self.best((least - step) / 100, rtt):
+                least -= step
         return least / 100
 
     def promises(self, rtt: float) -> Iterator[tuple[float, float]]:
