@@ -22,6 +22,12 @@ def test_a_value_that_is_no_number_of_seconds_or_probes_is_refused_by_name(name,
     assert repr(value) in str(caught.value)
 
 
+@pytest.mark.parametrize("name", [*DURATIONS, "probes"])
+def test_a_whole_number_that_is_larger_than_any_float_is_refused(name):
+    with pytest.raises(ConfigError, match=name):
+        Keepalive(**{name: 10**400})
+
+
 @pytest.mark.parametrize("name", ["idle", "interval", "probes", "rto_max"])
 def test_zero_is_refused_where_it_means_nothing(name):
     with pytest.raises(ConfigError, match=name):

@@ -18,6 +18,11 @@ __all__ = ["Keepalive", "require_seconds"]
 # The order in which the settings are named, shown and applied.
 NAMES: tuple[Name, ...] = ("idle", "interval", "probes", "user_timeout", "rto_max")
 
+LARGEST = math.nextafter(math.inf, 0.0)
+
+# No system counts probes in more than a C int; each has its own range below.
+MOST = 2**31 - 1
+
 # Kernel units are whole numbers; a product such as 4.1 s × 1000 may come out
 # one part in 10^16 too large and must not be rounded up for that.
 EXACT = 1e-12
@@ -145,6 +150,9 @@ class Keepalive:
             platform: The row that says what the units are.
             on: What ``SO_KEEPALIVE`` is, if it was asked.
 
+        Raises:
+            ConfigError: A value is none that a socket can have.
+
         >>> Keepalive.from_units({"idle": 7200, "user_timeout": 0}, on=False)
         Keepalive(idle=7200, user_timeout=0.0, on=False)
         """
@@ -198,7 +206,8 @@ def require_seconds(name: str, value: object, *, zero: bool = False) -> float:
     """
     lowest = "zero or more" if zero else "more than zero"
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and math.isfinite(value) and (value > 0 or (zero and value == 0)):  # type: ignore[arg-type,operator]
+    # A whole number may be larger than any float; NaN is in no range.
+    if number and 0 <= value <= LARGEST and (value > 0 or zero):  # type: ignore[operator]
         return value  # type: ignore[return-value]
     raise ConfigError(
         f"{name}={value!r} is not a duration",
@@ -209,7 +218,7 @@ def require_seconds(name: str, value: object, *, zero: bool = False) -> float:
 
 
 def _require_count(name: str, value: object) -> None:
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST:
         return
     raise ConfigError(
         f"{name}={value!r} is not a count",

@@ -92,7 +92,7 @@ def with_reports(end: float, more: float, first_sent: tuple[float, float]) -> fl
         end: The end without reports, in seconds after the death.
         more: By how much a report may put it off, in seconds.
         first_sent: When, at the earliest and the latest, the first packet meets
-            the router that no longer finds the peer.
+            the router that no longer finds the peer; seconds after the death.
 
     Returns:
         Seconds after the death.

@@ -64,7 +64,7 @@ GRAIN = 0.01
 
 class Search:
     """
-    The search on one platform, for one kind of promise.
+    The search on one platform, for one kind of promise; all durations are seconds.
 
     Args:
         defaults: The system's settings.
@@ -140,7 +140,8 @@ class Search:
         option = self.platform.options.get("rto_max")
         if option is None:
             return None
-        steps = math.ceil(max(outage * 1000, option.lowest) / WHOLE_TICKS_MS)
+        wanted = min(max(outage * 1000, option.lowest), option.highest)
+        steps = math.ceil(wanted / WHOLE_TICKS_MS)
         return min(steps * WHOLE_TICKS_MS, option.highest) / 1000
 
     def with_rto_max(
@@ -169,11 +170,13 @@ class Search:
         )
 
     def assess(self, keepalive: Keepalive, rtt: float) -> Assessment:
+        """Judge settings on this path, as anybody's are judged."""
         return assess(
             keepalive, rtt=rtt, defaults=self.defaults, platform=self.platform
         )
 
     def keeps(self, assessment: Assessment, within: float, outage: float) -> bool:
+        """Tell if settings keep the promise, survive the outage, and ask twice."""
         least, _ = unanswered_probes(
             assessment.effective, platform=self.platform, hz=self.defaults.hz
         )

@@ -123,16 +123,19 @@ def first_retransmission(rtt: float, defaults: Defaults) -> tuple[float, float]:
     return least, 2 * (greatest + lateness(greatest, defaults.hz))
 
 
-def give_up_after(retries: int, rto_max: float) -> float:
+def give_up_after(retries: int, rto_max: float, *, base: float = MODEL_RTO) -> float:
     """
-    Return how long after its first retransmission the kernel gives data up.
+    Return how long the kernel goes on retransmitting.
 
     Args:
-        retries: ``tcp_retries2``.
+        retries: ``tcp_retries2`` for data, ``tcp_syn_retries`` for a SYN.
         rto_max: The largest retransmission timeout, in seconds.
+        base: The timeout that the kernel reckons with: its minimum for data, the
+            initial one for a SYN; in seconds.
 
     Returns:
-        Seconds; the connection ends at the first timer that is due after them.
+        Seconds, from the first retransmission of data, or from the SYN; the
+        connection ends at the first timer that is due after them.
 
     Source:
         Linux tcp_timer.c, tcp_model_timeout(): 924.6 s for 15 retries, 120 s.
@@ -140,11 +143,10 @@ def give_up_after(retries: int, rto_max: float) -> float:
     >>> round(give_up_after(15, 120.0), 6), round(give_up_after(15, 1.0), 6)
     (924.6, 14.4)
     """
-    doublings = 0
-    while MODEL_RTO * (2 << doublings) <= rto_max:
-        doublings += 1
-    doubled = min(retries, doublings)
-    return MODEL_RTO * ((2 << doubled) - 1) + (retries - doubled) * rto_max
+    doubled = 0
+    while doubled < retries and base * (2 << doubled) <= rto_max:
+        doubled += 1
+    return base * ((2 << doubled) - 1) + (retries - doubled) * rto_max
 
 
 def persist_schedule(rto: float, rto_max: float, probes: int) -> list[float]:
