@@ -102,6 +102,12 @@ def test_a_connect_without_settings_ends_when_it_ended():
     assert bound.earliest <= 134.1 <= bound.latest
 
 
+def test_a_connect_with_short_pauses_is_given_up_when_its_time_is_over():
+    settings, known = Keepalive(rto_max=1.08), Defaults(hz=250)
+    bound = predict(settings, State.CONNECTING, defaults=known)
+    assert bound.earliest <= 8.28 <= bound.latest < 9
+
+
 @pytest.mark.parametrize(
     ("settings", "closed", "measured"),
     [

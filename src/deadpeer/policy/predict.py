@@ -10,6 +10,7 @@ timer decides; so each state has a rule of its own. The page
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import accumulate
 
 from deadpeer.platforms import LINUX, Defaults, Platform
 from deadpeer.policy.keepalive import Keepalive
@@ -300,11 +301,7 @@ class _Case:
         elif not self.platform.probes_yield:
             return _bound(state, (0.0, math.inf), 0.0, "the system's own limit")
         else:
-            patience = gives_up
-            late = sum(
-                self.late(b - a)
-                for a, b in zip(sent, [*sent[1:], gives_up], strict=True)
-            )
+            sent, patience, late = self._syn_given_up(sent, gives_up)
             why = f"{len(sent) - 1} SYN retries"
         # Kernels before 6.5 double from the start, so both must get through;
         # none of them can limit the pause.
@@ -315,6 +312,27 @@ class _Case:
             for instants in (sent, sent if limited else older)
         )
         return _bound(state, (patience, patience + late), last, why)
+
+    def _syn_given_up(
+        self, sent: list[float], gives_up: float
+    ) -> tuple[list[float], float, float]:
+        """
+        The SYNs that are sent, when it is given up, and how late that may be.
+
+        Their number is limited, and so is the time that they take; with a short
+        rto_max the time is over first.
+        """
+        limit = give_up_after(self.defaults.syn_retries, self.rto_max, base=SYN_TIMEOUT)
+        ticks = [*sent[1:], gives_up]
+        lates = accumulate(self.late(gap) for gap in _gaps(ticks))
+        late_ticks = [tick + late for tick, late in zip(ticks, lates, strict=True)]
+        earliest = next(
+            (t for t, x in zip(ticks, late_ticks, strict=True) if x >= limit), gives_up
+        )
+        last = next(
+            (n for n, tick in enumerate(ticks) if tick >= limit), len(ticks) - 1
+        )
+        return sent[: last + 1], earliest, late_ticks[last] - earliest
 
     def zero_window(self, closed: Span | None) -> Bound:
         state = State.ZERO_WINDOW
