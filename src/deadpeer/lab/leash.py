@@ -24,7 +24,7 @@ from typing import Any, Self
 
 from deadpeer.errors import LabError
 
-__all__ = ["Child", "Lines", "child_channel"]
+__all__ = ["Child", "Lines", "child_channel", "relow"]
 
 # Source: linux/prctl.h.
 PR_SET_PDEATHSIG = 1
@@ -113,6 +113,8 @@ class Child:
         self.module = module
         self.heard: deque[dict[str, Any]] = deque()
         self.lines = Lines(ours)
+        self.ready = select.poll()
+        self.ready.register(ours, select.POLLIN)
         # The package has to be found in the same place, wherever this process
         # found it.
         path = os.pathsep.join(entry for entry in sys.path if entry)
@@ -176,7 +178,7 @@ class Child:
         give_up_at = time.monotonic() + patience
         while not self.heard:
             left = max(0.0, give_up_at - time.monotonic())
-            if not select.select([self.lines], [], [], left)[0]:
+            if not self.ready.poll(left * 1000):
                 raise LabError(f"the lab's {self.module} does not answer")
             messages = self.lines.receive()
             if messages is None:
@@ -220,4 +222,13 @@ def child_channel(
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != int(parent):
         fatal(1)
-    return Lines(socket.socket(fileno=int(channel))), rest
+    # The lab may have thousands of descriptors open, and select knows a thousand:
+    # here, where there are few, the numbers begin anew.
+    return Lines(socket.socket(fileno=relow(int(channel)))), rest
+
+
+def relow(fd: int) -> int:
+    """Move a descriptor to the lowest free number, and return that."""
+    low = os.dup(fd)
+    os.close(fd)
+    return low

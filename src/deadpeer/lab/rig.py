@@ -7,22 +7,20 @@ prediction is written down; then the fault; then they are watched, each until it
 own observation ends.
 """
 
-import socket
 import time
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
 from typing import Self
 
-from deadpeer.errors import LabError
 from deadpeer.lab.connection import Connection
 from deadpeer.lab.faults import apply_fault, heal, return_without_state
 from deadpeer.lab.forecast import BACK
 from deadpeer.lab.loop import Loop
-from deadpeer.lab.peer import PORT, QUESTION, Peer
+from deadpeer.lab.peer import Peer
 from deadpeer.lab.scenario import Cell, Fault, Measurement, Scenario, Situation
 from deadpeer.lab.selection import outage
-from deadpeer.lab.topology import AF, SERVER, Topology
+from deadpeer.lab.topology import Topology
 
 __all__ = ["Rig"]
 
@@ -43,9 +41,6 @@ FILLING_ROUND_TRIPS = 8
 # A reader that resumes after an outage does so a little after it.
 AFTERWARDS = 0.1
 
-# How long the first question may take, which finds the neighbours' addresses.
-PATIENCE = 10.0
-
 
 class Rig:
     """
@@ -56,7 +51,6 @@ class Rig:
         cells: The connections that will see it.
         scenario: What was asked.
         loop: What calls it.
-        done: Called with each measurement.
 
     Attributes:
         rtt: The round trip that was measured, in seconds.
@@ -68,11 +62,12 @@ class Rig:
         cells: list[Cell],
         scenario: Scenario,
         loop: Loop,
-        done: Callable[[Measurement], None],
     ) -> None:
         self.fault = fault
+        self.cells = cells
         self.scenario = scenario
         self.loop = loop
+        self.rtt = 0.0
         self.connections: list[Connection] = []
         self.topology = Topology(rtt=scenario.rtt, defaults=scenario.defaults)
         try:
@@ -81,14 +76,6 @@ class Rig:
             self.peer = Peer(self.topology.server)
         except BaseException:
             self.topology.close()
-            raise
-        try:
-            self.rtt = max(self.question(v) for v in scenario.families)
-            self.connections = [
-                Connection(cell, loop, self.topology.client, done) for cell in cells
-            ]
-        except BaseException:
-            self.close()
             raise
 
     def __enter__(self) -> Self:
@@ -109,36 +96,19 @@ class Rig:
         self.peer.close()
         self.topology.close()
 
-    def question(self, version: int) -> float:
+    def connect(self, rtt: float, done: Callable[[Measurement], None]) -> None:
         """
-        Return how long a question and its answer take.
+        Make the sockets.
 
         Args:
-            version: 4 or 6.
-
-        Raises:
-            LabError: There is no answer.
+            rtt: The round-trip time that was measured, in seconds.
+            done: Called with each measurement.
         """
-        with self.topology.client.entered():
-            sock = socket.socket(AF[version], socket.SOCK_STREAM)
-        with sock:
-            sock.settimeout(PATIENCE)
-            try:
-                sock.connect((SERVER[version], PORT))
-                sock.sendall(b"pilot\n")
-                return min(self.answered(sock) for _ in range(3))
-            except OSError as error:
-                raise LabError(
-                    f"the lab's network does not carry IPv{version}: {error}",
-                    hint="does this kernel have veth, and IPv6 if it is asked for?",
-                ) from error
-
-    def answered(self, sock: socket.socket) -> float:
-        """Return how long one answer takes, in seconds."""
-        asked_at = time.monotonic()
-        sock.sendall(QUESTION)
-        sock.recv(1)
-        return time.monotonic() - asked_at
+        self.rtt = rtt
+        self.connections = [
+            Connection(cell, self.loop, self.topology.client, done)
+            for cell in self.cells
+        ]
 
     # -- the course of events -----------------------------------------------
 

@@ -243,6 +243,10 @@ class _Choice:
         pause = self.pause(setting) if situation is Situation.READER_PAUSES else None
         if situation is Situation.ZERO_WINDOW:
             phase = CLOSED
+        elif fault is Fault.LOSS_TO_PEER:
+            # Our last acknowledgement has to get there first, or the peer would
+            # send again what it was for, and be heard.
+            phase += self.scenario.rtt
         if situation is Situation.UNACKNOWLEDGED and write_at is None:
             # Under way at the fault where there is a way; with no round trip to
             # speak of, data is acknowledged before any fault can be done.

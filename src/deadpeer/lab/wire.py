@@ -20,7 +20,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from deadpeer.lab.leash import Child, Lines, child_channel
+from deadpeer.lab.leash import Child, Lines, child_channel, relow
 from deadpeer.lab.namespaces import Namespace
 
 __all__ = ["Forwarder", "Way", "Wire", "packet_socket"]
@@ -252,7 +252,7 @@ def main() -> None:
     """Run the wire's process."""
     orders, fds = child_channel(sys.argv)
     ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0)
-    near, far = map(int, fds)
+    near, far = (relow(int(fd)) for fd in fds)
     orders.send({})
     Forwarder((near, far), orders).run()
 

@@ -17,6 +17,7 @@ from typing import Any
 from deadpeer.errors import DeadPeerError
 from deadpeer.lab.leash import Lines, child_channel
 from deadpeer.lab.loop import READ, Loop
+from deadpeer.lab.pilot import round_trips
 from deadpeer.lab.plain import from_plain, to_plain
 from deadpeer.lab.privileges import become_able
 from deadpeer.lab.rig import Rig
@@ -62,6 +63,10 @@ class Worker:
         with ExitStack() as owned:
             owned.callback(self.loop.close)
             rigs = [owned.enter_context(rig) for rig in self.build()]
+            clients = [rig.topology.client for rig in rigs]
+            times = round_trips(clients, versions=self.scenario.families)
+            for rig, rtt in zip(rigs, times, strict=True):
+                rig.connect(rtt, self.measured)
             for number, rig in enumerate(rigs):
                 fault_at = rig.start(delay=number * APART)
                 longest = max(c.cell.observed_for for c in rig.connections)
@@ -76,7 +81,7 @@ class Worker:
         for cell in self.cells:
             groups[cell.fault].append(cell)
         return [
-            Rig(fault, cells, self.scenario, self.loop, self.measured)
+            Rig(fault, cells, self.scenario, self.loop)
             for fault, cells in groups.items()
         ]
 
