@@ -156,9 +156,14 @@ def unanswered_probes(
         return count, count
     late_tick = idle + lateness(idle, hz)
     late_step = interval + lateness(interval, hz)
-    least = max(1, math.ceil((timeout - late_tick) / late_step))
-    most = max(1, math.ceil((timeout - idle) / interval))
+    least = max(1, _up((timeout - late_tick) / late_step))
+    most = max(1, _up((timeout - idle) / interval))
     return least, most
+
+
+def _up(count: float) -> float:
+    """Round up; what is too much for any float stays that."""
+    return count if math.isinf(count) else math.ceil(count)
 
 
 def _filled(keepalive: Keepalive) -> tuple[float, float, int, float]:
@@ -210,7 +215,7 @@ class _Case:
         # where that is longer than the idle time.
         first = max(self.idle_time, self.interval)
         if self.timeout and self.platform.probes_yield:
-            most_after_first = max(1, math.ceil((self.timeout - first) / self.interval))
+            most_after_first = max(1, _up((self.timeout - first) / self.interval))
             most = most if first == self.idle_time else max(most, most_after_first)
         shortest, longest = silence or (-self.rtt / 2, self.idle_time + self.rtt / 2)
         earliest = self.idle_time + least * self.interval - longest
