@@ -15,7 +15,7 @@ UNITS: dict[str, float] = {
     "d": 86400.0,
 }
 # A sum of decimals may be one part in 10^16 off; that is no reason to round.
-EXACT = 1e-9
+EXACT = 1e-12
 _WRITTEN = re.compile(r"\s*(-?[0-9.]+(?:e-?[0-9]+)?)\s*(ms|s|min|m|h|d)?\s*", re.ASCII)
 
 

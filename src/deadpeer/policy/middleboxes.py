@@ -75,6 +75,13 @@ MIDDLEBOXES: tuple[Middlebox, ...] = (
         source="cloud.google.com/compute/docs/troubleshooting/general-tips",
     ),
     Middlebox(
+        name="Kubernetes kube-proxy in IPVS mode",
+        idle_timeout=900,
+        forgets="silently",
+        source="ipvsadm(8), --set; moby/moby#31208",
+        note="ipvsadm --set, or kube-proxy's --ipvs-tcp-timeout",
+    ),
+    Middlebox(
         name="Google Cloud NAT, established",
         idle_timeout=1200,
         forgets="silently",

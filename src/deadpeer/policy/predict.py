@@ -236,7 +236,8 @@ class _Case:
     def unacknowledged(self, state: State, written_at: Span) -> Bound:
         first = first_retransmission(self.rtt, self.defaults)
         patience, why = self._patience()
-        earliest = max(0.0, written_at[0] + first[0] + patience)
+        # What never left, because the own carrier is lost, counts from the write.
+        earliest = max(0.0, written_at[0] + patience)
         if self.timeout:
             latest = self._timed_out(written_at)
         else:
