@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from deadpeer.kernel.evidence import read_tcp_info
 from deadpeer.kernel.options import apply
+from deadpeer.kernel.tcp_info import TcpState
 from deadpeer.lab.forecast import Facts, judge, with_forecast
 from deadpeer.lab.loop import READ, WRITE, Loop
 from deadpeer.lab.namespaces import Namespace
@@ -53,7 +54,8 @@ class Connection:
 
     Attributes:
         cell: With the prediction, once `predict` has written it down.
-        is_ready: Whether it has been led into its situation.
+        fault_at: When the fault was done, on the monotonic clock; 0 before it.
+        closed_at: Between which instants its peer's window closed, if it did.
     """
 
     def __init__(
@@ -75,7 +77,9 @@ class Connection:
         self.to_warm_up = WARM_UP
         self.closed_at: Span | None = None
         self.wrote_at: float | None = None
-        self.is_ready = cell.situation is Situation.CONNECTING
+        self.open_questions = 0
+        self.has_seen_end = False
+        self.was_settled = False
         self.is_connected = False
         self.is_filling = False
         self.is_asking = False
@@ -94,6 +98,7 @@ class Connection:
 
     def ask(self) -> None:
         """Have the peer answer, so that it is heard now."""
+        self.open_questions += 1
         self.write(QUESTION)
 
     def write(self, data: bytes = b".") -> None:
@@ -116,7 +121,6 @@ class Connection:
     def fill(self) -> None:
         """Send until the peer's window is closed and more is waiting."""
         self.is_filling = True
-        self.is_ready = False
         self.keep_filling(time.monotonic())
 
     def keep_filling(self, looked_at: float) -> None:
@@ -127,7 +131,6 @@ class Connection:
         now = time.monotonic()
         if self.has_closed_window():
             self.is_filling = False
-            self.is_ready = True
             self.closed_at = looked_at, now
         else:
             self.loop.at(now + LOOK, lambda: self.keep_filling(now))
@@ -142,6 +145,28 @@ class Connection:
             and not info.snd_wnd_bytes
         )
 
+    def is_settled(self) -> bool:
+        """Whether it is in the situation that it is for (or past saving)."""
+        if self.is_over:
+            return True
+        match self.cell.situation:
+            case Situation.CONNECTING:
+                return True
+            case Situation.ZERO_WINDOW:
+                return self.closed_at is not None
+            case Situation.PEER_SHUT_DOWN:
+                return self.has_seen_end
+            case Situation.WE_SHUT_DOWN:
+                info = read_tcp_info(self.sock)
+                return info is not None and info.state == TcpState.FIN_WAIT2
+            case _:
+                return not self.to_warm_up and not self.open_questions
+
+    def has_data_in_flight(self) -> bool:
+        """Whether something that was sent is not acknowledged yet."""
+        info = read_tcp_info(self.sock)
+        return bool(info and info.unacked)
+
     # -- the fault ----------------------------------------------------------
 
     def predict(self, *, fault_at: float, rtt: float) -> None:
@@ -152,6 +177,7 @@ class Connection:
             fault_at: When the fault happens: now, or very soon.
             rtt: The round trip of the path, where the kernel knows no better.
         """
+        self.was_settled = self.is_settled()
         info = read_tcp_info(self.sock)
         measured = info.rtt_us / 1e6 if info and info.rtt_us else rtt
         self.cell = with_forecast(
@@ -202,7 +228,8 @@ class Connection:
         """Introduce ourselves: the connection stands."""
         self.is_connected = True
         self.loop.watch(self.sock.fileno(), READ, self.on_ready)
-        self.write(self.name.encode() + b"\n" + QUESTION)
+        self.write(self.name.encode() + b"\n")
+        self.ask()
 
     @property
     def name(self) -> str:
@@ -222,16 +249,17 @@ class Connection:
             self.at_end_of_stream()
         elif self.is_asking:
             self.finish(Outcome.ALIVE)
-        elif self.to_warm_up:
-            self.to_warm_up -= 1
-            self.is_ready = not self.to_warm_up
+        else:
+            self.open_questions -= len(data)
+            self.to_warm_up = max(0, self.to_warm_up - 1)
             if self.to_warm_up:
                 self.ask()
 
     def at_end_of_stream(self) -> None:
         """The peer has shut down its direction, as it should, or closed."""
         expected = self.cell.situation is Situation.PEER_SHUT_DOWN
-        if expected and not self.fault_at:
+        if expected and not self.has_seen_end:
+            self.has_seen_end = True
             self.loop.watch(self.sock.fileno(), 0, self.on_ready)
         else:
             self.finish(Outcome.CLOSED, error="EOF")
@@ -254,14 +282,18 @@ class Connection:
         if not self.cell.peer_lives:
             self.finish(Outcome.ALIVE)
             return
+        if self.cell.state is State.ZERO_WINDOW and self.closed_at is None:
+            self.finish(Outcome.ALIVE, note="its window did not close")
+            return
         self.is_asking = True
         self.is_filling = False
         self.loop.watch(self.sock.fileno(), READ | WRITE, self.on_ready)
         self.loop.at(time.monotonic() + PATIENCE, self.despair)
 
-    def finish_unready(self) -> None:
-        """Give up: the fault came before it was in its situation."""
-        self.finish(Outcome.ALIVE, note="not in its situation when the fault came")
+    def require_settled(self) -> None:
+        """Give up if the fault came before it was in its situation."""
+        if not self.was_settled:
+            self.finish(Outcome.ALIVE, note="not in its situation when the fault came")
 
     def ask_at_last(self) -> None:
         """Put the last question, now that there is room for it."""

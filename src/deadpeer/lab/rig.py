@@ -26,7 +26,7 @@ __all__ = ["Rig"]
 
 # Seconds for connecting and warming up besides round trips, and for each
 # connection.
-WARM_UP = 0.7
+WARM_UP = 1.0
 EACH = 0.003
 
 # Round trips that connecting, warming up and filling a window take, with some
@@ -37,6 +37,15 @@ ROUND_TRIPS = 14
 # late what it does not read.
 FILLING = 0.15
 FILLING_ROUND_TRIPS = 8
+
+# How long before that the peer stops reading: what it still reads makes the window
+# grow.
+PAUSING = 0.25
+
+# How much longer a fault waits for a connection that is not in its situation yet,
+# because the machine is busy, and how often it looks; in seconds.
+PATIENCE = 5.0
+LOOK = 0.01
 
 # A reader that resumes after an outage does so a little after it.
 AFTERWARDS = 0.1
@@ -68,6 +77,8 @@ class Rig:
         self.scenario = scenario
         self.loop = loop
         self.rtt = 0.0
+        self.patient_until = 0.0
+        self.struck: Callable[[Fault], None] = lambda _: None
         self.connections: list[Connection] = []
         self.topology = Topology(rtt=scenario.rtt, defaults=scenario.defaults)
         try:
@@ -112,17 +123,19 @@ class Rig:
 
     # -- the course of events -----------------------------------------------
 
-    def start(self, *, delay: float = 0.0) -> float:
+    def start(self, struck: Callable[[Fault], None], *, delay: float = 0.0) -> float:
         """
         Let it begin.
 
         Args:
+            struck: Called when the fault has happened.
             delay: So many seconds later than it could be, so that not all
                 networks are struck at once.
 
         Returns:
-            When the fault will be, on the monotonic clock.
+            When the fault will be, on the monotonic clock, if nobody is late.
         """
+        self.struck = struck
         phases = [connection.cell.phase for connection in self.connections]
         lead = WARM_UP + max(phases) + ROUND_TRIPS * self.rtt
         fault_at = time.monotonic() + delay + lead + EACH * len(phases)
@@ -130,7 +143,8 @@ class Rig:
             if connection.cell.situation is not Situation.CONNECTING:
                 connection.connect()
             self.lead(connection, fault_at)
-        self.loop.at(fault_at, self.strike)
+        self.patient_until = fault_at + PATIENCE
+        self.loop.at(fault_at - self.head_start, self.last_call)
         return fault_at
 
     def lead(self, connection: Connection, fault_at: float) -> None:
@@ -139,27 +153,58 @@ class Rig:
         # What is asked now is heard one round trip later.
         heard_at = fault_at - cell.phase - self.rtt
         match cell.situation:
-            case Situation.CONNECTING | Situation.READER_PAUSES:
+            case Situation.CONNECTING:
                 pass
+            case Situation.READER_PAUSES:
+                self.loop.at(fault_at - PAUSING, partial(self.pause, connection))
             case Situation.WE_SHUT_DOWN:
                 self.loop.at(heard_at, connection.shut_down)
             case Situation.PEER_SHUT_DOWN:
                 self.loop.at(heard_at, lambda: self.peer.shut_down(connection.name))
             case Situation.ZERO_WINDOW:
-                before = FILLING + FILLING_ROUND_TRIPS * self.rtt
-                self.loop.at(heard_at - before, lambda: self.stall(connection))
+                full_at = heard_at - FILLING - FILLING_ROUND_TRIPS * self.rtt
+                self.loop.at(full_at - PAUSING, partial(self.pause, connection))
+                self.loop.at(full_at, connection.fill)
             case _:
                 self.loop.at(heard_at, connection.ask)
-        if cell.write_at is not None and cell.write_at < 0:
-            self.loop.at(fault_at + cell.write_at, connection.write)
 
-    def stall(self, connection: Connection) -> None:
-        """Close a connection's window: the peer reads no more, and we send."""
+    def pause(self, connection: Connection) -> None:
+        """Have the peer read no more of a connection."""
         self.peer.pause(connection.name)
-        connection.fill()
+
+    @property
+    def early(self) -> list[Connection]:
+        """The connections that write before the fault."""
+        return [c for c in self.connections if (c.cell.write_at or 0.0) < 0]
+
+    @property
+    def head_start(self) -> float:
+        """How long before the fault they do, in seconds."""
+        return max((-(c.cell.write_at or 0.0) for c in self.early), default=0.0)
+
+    @property
+    def is_patient(self) -> bool:
+        """Whether there is still time to wait for the slowest."""
+        return time.monotonic() < self.patient_until
+
+    def last_call(self) -> None:
+        """Wait until everyone is in its situation; then go on."""
+        if self.is_patient and not all(c.is_settled() for c in self.connections):
+            self.loop.at(time.monotonic() + LOOK, self.last_call)
+            return
+        for connection in self.early:
+            connection.write()
+        self.loop.at(time.monotonic() + self.head_start, self.strike)
 
     def strike(self) -> None:
         """Write the predictions down, do it, and watch."""
+        acknowledged = [
+            c for c in self.early if not (c.is_over or c.has_data_in_flight())
+        ]
+        if acknowledged and self.is_patient:
+            # This process was not woken in time; again.
+            self.last_call()
+            return
         now = time.monotonic()
         for connection in self.connections:
             connection.predict(fault_at=now, rtt=self.rtt)
@@ -169,19 +214,19 @@ class Rig:
             connection.fault_at = began
             self.follow(connection)
         self.afterwards(began)
+        self.struck(self.fault)
 
     def follow(self, connection: Connection) -> None:
         """Plan what a connection does after the fault."""
         cell, began = connection.cell, connection.fault_at
         self.loop.at(began + cell.observed_for, connection.conclude)
-        if not connection.is_ready:
-            connection.finish_unready()
+        connection.require_settled()
         if cell.situation is Situation.CONNECTING:
             connection.connect()
         if cell.write_at is not None and cell.write_at >= 0:
             self.loop.at(began + cell.write_at, connection.write)
         if cell.situation is Situation.READER_PAUSES:
-            self.stall(connection)
+            connection.fill()
             self.loop.at(
                 began + (cell.pause or 0.0), lambda: self.peer.resume(connection.name)
             )

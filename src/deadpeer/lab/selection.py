@@ -246,7 +246,7 @@ class _Choice:
         elif fault is Fault.LOSS_TO_PEER:
             # Our last acknowledgement has to get there first, or the peer would
             # send again what it was for, and be heard.
-            phase += self.scenario.rtt
+            phase = max(phase, FRESH + self.scenario.rtt)
         if situation is Situation.UNACKNOWLEDGED and write_at is None:
             # Under way at the fault where there is a way; with no round trip to
             # speak of, data is acknowledged before any fault can be done.

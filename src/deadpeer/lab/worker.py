@@ -11,7 +11,6 @@ import sys
 import time
 from collections import defaultdict
 from contextlib import ExitStack
-from functools import partial
 from typing import Any
 
 from deadpeer.errors import DeadPeerError
@@ -68,10 +67,9 @@ class Worker:
             for rig, rtt in zip(rigs, times, strict=True):
                 rig.connect(rtt, self.measured)
             for number, rig in enumerate(rigs):
-                fault_at = rig.start(delay=number * APART)
+                fault_at = rig.start(self.struck, delay=number * APART)
                 longest = max(c.cell.observed_for for c in rig.connections)
                 self.ends_at = max(self.ends_at, fault_at + longest)
-                self.loop.at(fault_at, partial(self.say, "struck", str(rig.fault)))
             self.say("built")
             self.loop.run(lambda: not self.missing)
 
@@ -84,6 +82,10 @@ class Worker:
             Rig(fault, cells, self.scenario, self.loop)
             for fault, cells in groups.items()
         ]
+
+    def struck(self, fault: Fault) -> None:
+        """Pass on that a fault has happened."""
+        self.say("struck", str(fault))
 
     def measured(self, found: Measurement) -> None:
         """Pass a measurement on."""
