@@ -92,7 +92,8 @@ def settings_for(scenario: Scenario) -> tuple[Setting, ...]:
     ).keepalive
     # The kernel counts probes only where there is no user timeout: give it the
     # number that the plan comes to.
-    probes = math.ceil(unanswered_probes(planned.over(defaults))[0])
+    least, _ = unanswered_probes(planned.over(defaults), hz=defaults.hz)
+    probes = math.ceil(least)
     probing = Keepalive(idle=planned.idle, interval=planned.interval, probes=probes)
     patient, patience = "user timeout", Keepalive(user_timeout=planned.user_timeout)
     if not planned.user_timeout:
