@@ -177,10 +177,6 @@ def _dead(cell: Cell, facts: Facts) -> tuple[Span, str]:
             return (0.0, GOODBYE), "no route without an interface"
         case Fault.CABLE, Situation.CONNECTING:
             return _first(silent, why, ARP_GIVES_UP, "the router finds no host")
-        case Fault.CABLE, Situation.UNACKNOWLEDGED | Situation.IDLE_THEN_WRITE:
-            return _put_off(cell, facts, silent, why)
-        case Fault.OWN_NIC_DOWN, Situation.UNACKNOWLEDGED:
-            return _never_left(cell, facts, silent), why
         case Fault.REBOOT, _:
             return _first(silent, why, _reset(cell, facts), "the peer resets")
     return silent, why
@@ -197,8 +193,8 @@ def _unanswered(cell: Cell, facts: Facts) -> tuple[Span, str]:
         silence=facts.silence,
         written_at=facts.written_at,
         closed=closed,
-        # What a router's reports do is reckoned below, for this very fault.
-        reports=False,
+        # The lab's other faults are silent; after this one the router speaks.
+        reports=cell.fault is Fault.CABLE,
     )
     return (bound.earliest, bound.latest), bound.why
 
@@ -211,57 +207,6 @@ def _first(one: Span, why: str, other: Span, reason: str) -> tuple[Span, str]:
     if other[1] < one[0]:
         return span, reason
     return span, f"{why}, or {reason}"
-
-
-def _never_left(cell: Cell, facts: Facts, span: Span) -> Span:
-    """
-    The same, where retransmissions do not even leave the host.
-
-    The user timeout then runs from the data's first sending, and not from the
-    first retransmission.
-
-    Source:
-        Linux tcp_output.c, tcp_retransmit_skb(): retrans_stamp is the time of
-        the last sending that succeeded. Measured on Linux 6.18.
-    """
-    patience = cell.setting.keepalive.over(cell.setting.defaults).user_timeout
-    if not patience or facts.written_at is None:
-        return span
-    return min(span[0], facts.written_at[0] + patience), span[1]
-
-
-def _put_off(cell: Cell, facts: Facts, span: Span, why: str) -> tuple[Span, str]:
-    """
-    The same, where a router reports the host unreachable while data is in flight.
-
-    A report takes one doubling of the retransmission timeout back and sets the
-    timer anew, to that, and not to what is left of the user timeout. All that
-    waited at the router is reported at once: the first report may retransmit,
-    and the second then starts a whole timeout. Shortly before the end, this puts
-    the end off.
-
-    Source:
-        RFC 6069; Linux tcp_ipv4.c, tcp_ld_RTO_revert(), which unlike
-        tcp_timer.c, tcp_retransmit_timer(), does not call
-        tcp_clamp_rto_to_user_timeout(). Measured on Linux 6.18: 3.39 s after
-        the write with a user timeout of 2.195 s, where 2.64 s is usual.
-    """
-    earliest, latest = span
-    is_in_flight = facts.written_at is not None and facts.written_at[0] <= latest
-    if not is_in_flight or latest < ARP_GIVES_UP[0] or math.isinf(latest):
-        return span, why
-    keepalive = cell.setting.keepalive.over(cell.setting.defaults)
-    again = keepalive.rto_max or math.inf
-    rto = facts.rto or retransmission_timeout(facts.rtt, cell.setting.defaults)[1]
-    if keepalive.user_timeout:
-        # The last doubling that is reached; the first retransmission is due
-        # after a tail loss probe, with the timeout already doubled.
-        doublings = int(math.log2(keepalive.user_timeout / (2 * rto) + 1))
-        again = min(again, rto * 2**doublings)
-    put_off = latest + again + lateness(again)
-    # Whatever a report does, the promise has to be kept.
-    latest = max(latest, min(put_off, cell.setting.promise or math.inf))
-    return (earliest, latest), f"{why}, put off if the router reports it"
 
 
 def _reset(cell: Cell, facts: Facts) -> Span:
