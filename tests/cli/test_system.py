@@ -76,6 +76,17 @@ def test_show_says_how_long_a_death_goes_unnoticed(system):
     assert "15 min 25 s" in out
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads this system's settings")
+def test_show_and_explain_say_the_same_of_the_running_system(capsys):
+    assert run(["system", "show", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)["unnoticed"]
+    assert run(["explain", "--json"]) == 0
+    told = {row["state"]: row for row in json.loads(capsys.readouterr().out)["states"]}
+
+    assert shown["idle"]["latest"] == told["idle"]["latest"]
+    assert shown["connecting"]["latest"] == told["connecting"]["latest"]
+
+
 def test_show_warns_of_what_a_reboot_would_change(system):
     _, out, _ = system("show")
 

@@ -17,10 +17,10 @@ from deadpeer.cli.system_words import (
     READS,
     Unnoticed,
     about_value,
+    in_force,
     unnoticed,
     where,
 )
-from deadpeer.kernel.sysctl import defaults_from
 from deadpeer.kernel.sysctl_change import Change
 from deadpeer.kernel.sysctl_files import dotted_key, values_of
 from deadpeer.kernel.sysctl_rules import Outcome
@@ -68,12 +68,12 @@ class Proposal:
     @property
     def before(self) -> Unnoticed:
         """How long deaths go unnoticed now."""
-        return unnoticed(self.picture.defaults)
+        return unnoticed(in_force(self.picture))
 
     @property
     def after(self) -> Unnoticed:
         """How long deaths go unnoticed with the change."""
-        return unnoticed(defaults_from(self.picture.in_force | self.wanted))
+        return unnoticed(in_force(self.picture, self.wanted))
 
     @property
     def lost(self) -> tuple[Outcome, ...]:

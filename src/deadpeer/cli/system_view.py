@@ -12,6 +12,7 @@ from deadpeer.cli.durations import in_words, rounded_up
 from deadpeer.cli.system_words import (
     READS,
     Unnoticed,
+    in_force,
     place_line,
     unnoticed,
     warnings,
@@ -40,7 +41,7 @@ def print_text(console: Console, picture: Survey) -> None:
     console.print(settings_table(picture, console.width))
     console.print()
     console.print(Text("How long a dead peer goes unnoticed", style="bold"))
-    console.print(death_table(unnoticed(picture.defaults)))
+    console.print(death_table(unnoticed(in_force(picture))))
     print_warnings(console, warnings(picture))
 
 
@@ -170,7 +171,7 @@ def as_data(picture: Survey) -> dict[str, Any]:
     Args:
         picture: The tree.
     """
-    found = unnoticed(picture.defaults)
+    found = unnoticed(in_force(picture))
     return {
         "root": str(picture.root),
         "place": picture.place,

@@ -1,10 +1,11 @@
 """What a system's settings mean, as sentences: odd values, warnings, whose they are."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deadpeer.cli.durations import in_words
+from deadpeer.kernel.sysctl import defaults_from, timer_ticks
 from deadpeer.kernel.sysctl_order import ConfigFile, Rule
 from deadpeer.kernel.sysctl_rules import Assignment, Outcome
 from deadpeer.kernel.sysctl_survey import Survey, Surveyed
@@ -17,6 +18,7 @@ __all__ = [
     "READS",
     "Unnoticed",
     "about_value",
+    "in_force",
     "place_line",
     "unnoticed",
     "warnings",
@@ -77,6 +79,22 @@ class Unnoticed:
     idle: Bound
     busy: Bound
     connecting: Bound
+
+
+def in_force(picture: Survey, wanted: Mapping[str, int] | None = None) -> Defaults:
+    """
+    Return the settings that deaths are judged by: the tree's, and its timers'.
+
+    Only the running system tells how late its timers may be; for another tree the
+    worst is assumed. So this says what ``deadpeer explain`` says of the same system.
+
+    Args:
+        picture: The tree.
+        wanted: Numbers by our names that replace the tree's, in the kernel's units.
+    """
+    here = picture.root == Path("/")
+    defaults = defaults_from({**picture.in_force, **(wanted or {})})
+    return replace(defaults, hz=timer_ticks() if here else None)
 
 
 def unnoticed(defaults: Defaults) -> Unnoticed:
