@@ -18,7 +18,7 @@ RTO_MAX_MS = 44  # TCP_RTO_MAX_MS, which no language here knows by name
 def _before_connect(settings: Settings) -> str:
     covers = (
         "Call it before connect(), so that it covers connecting too."
-        if settings.user_timeout_ms
+        if settings.user_timeout_ms or settings.rto_max_ms
         else ""
     )
     return (
