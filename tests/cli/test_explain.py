@@ -114,6 +114,12 @@ def test_one_lost_probe_that_kills_is_said(capsys):
     assert re.search(r"^idle .* 0 s +1 unanswered probe$", words, re.MULTILINE)
 
 
+def test_a_single_packet_is_no_plural(capsys):
+    words = printed(given_settings(idle=7200, interval=75, probes=9), capsys)
+
+    assert "one every 2 h; 1 packet an hour" in words
+
+
 def test_a_user_timeout_alone_leaves_idle_deaths_unnoticed(capsys):
     words = printed(given_settings(user_timeout=3), capsys)
 

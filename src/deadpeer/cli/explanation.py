@@ -229,9 +229,10 @@ def notes(assessment: Assessment) -> Iterator[str]:
     if math.isinf(traffic.every):
         yield "Probes: none."
     else:
+        packets = f"{traffic.packets:.4g}"
         yield (
             f"Probes on an idle connection: one every {in_words(traffic.every)};"
-            f" {traffic.packets:.4g} packets an hour,"
+            f" {packets} {'packet' if packets == '1' else 'packets'} an hour,"
             f" {_bytes(traffic.ipv4_bytes)} on IPv4,"
             f" {_bytes(traffic.ipv6_bytes)} on IPv6."
         )
