@@ -13,6 +13,8 @@ from tests.loopback import fill, listener, pair
 from deadpeer.errors import ConfigError
 from deadpeer.kernel.evidence import read_queue, read_tcp_info
 from deadpeer.kernel.tcp_info import LAYOUT, SHORTEST, TcpInfo, TcpState
+from deadpeer.platforms import Defaults
+from deadpeer.policy.timers import retransmission_timeout
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux' own structure")
 
@@ -107,6 +109,20 @@ def test_the_round_trip_to_plan_with_grows_only_with_wide_variation():
     assert info(rtt_us=20_000, rttvar_us=100_000).round_trip == 0.22
     assert info(rtt_us=0).round_trip is None
     assert info().round_trip is None
+
+
+def test_a_fresh_connection_is_planned_for_the_one_round_trip_it_measured():
+    # RFC 6298 (2.2): the variance is half of it until there is a second one.
+    assert info(rtt_us=180_000, rttvar_us=90_000).round_trip == 0.18
+    assert info(rtt_us=600_000, rttvar_us=300_000).round_trip == 0.6
+
+
+@given(rtt_us=st.integers(1, 10**7), rttvar_us=st.integers(0, 10**7))
+def test_the_round_trip_to_plan_with_covers_the_timeout_in_force(rtt_us, rttvar_us):
+    in_force = (rtt_us + max(200_000, 4 * rttvar_us)) / 1e6
+    planned = info(rtt_us=rtt_us, rttvar_us=rttvar_us).round_trip
+    _, greatest = retransmission_timeout(planned, Defaults())
+    assert greatest >= in_force - 1e-6
 
 
 @linux

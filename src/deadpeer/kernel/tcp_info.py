@@ -194,14 +194,16 @@ class TcpInfo:
         The round trip to plan with, in seconds; None if none was measured.
 
         More than the smoothed one where it varies so much that the kernel
-        waits for longer than its floor of 0.2 s on top of it.
+        waits for longer than plans reckon with: its floor of 0.2 s on top of
+        it, or three of them. Three is what a fresh connection waits for, whose
+        variance is only half of the one round trip it has measured.
 
         Source: RFC 6298, section 2; Linux tcp_input.c, tcp_rtt_estimator().
         """
         if not self.rtt_us:
             return None
         spread_us = 4 * (self.rttvar_us or 0)
-        excess_us = max(0, spread_us - RTO_MIN_US)
+        excess_us = max(0, spread_us - max(RTO_MIN_US, 2 * self.rtt_us))
         return (self.rtt_us + excess_us) / 1_000_000
 
 
