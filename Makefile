@@ -33,7 +33,8 @@ demo: ip $(READY)  ## pull a real cable and watch who notices
 test: $(READY)  ## the whole test suite, under five minutes
 	$(BIN)/python -m pytest
 
-# A promise and a round trip; at 0.2 s none can be given below about 10 s.
+# A promise and a round trip; at 0.2 s none can be given below 9.9 s with the
+# timers of CONFIG_HZ=250, and below 10.4 s with those of 100.
 PROMISES := 6,0 10,0 10,0.2 30,0 30,0.2
 
 prove: ip $(READY)  ## the slow proof: every state and fault, IPv4 and IPv6
@@ -68,4 +69,5 @@ wheel: $(READY)  ## build the distributions into dist/
 	$(BIN)/python -m build
 
 clean:  ## remove what the other verbs made
+	rm -f deadpeer-lab.html deadpeer-lab-stalled.html $(PROMISES:%=deadpeer-lab-%.html)
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

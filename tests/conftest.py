@@ -16,7 +16,15 @@ from collections.abc import Generator
 import pytest
 from hypothesis import settings
 
-EXCEPTIONS: dict[str, str] = {}
+EXCEPTIONS: dict[str, str] = {
+    "tests/kernel/test_options.py::test_each_option_is_set_where_the_kernel_has_it": (
+        "one of its options, TCP_RTO_MAX_MS, needs Linux 6.15"
+    ),
+    "tests/test_front_door.py"
+    "::test_a_stalled_reader_is_allowed_without_a_user_timeout": (
+        "needs Linux 6.15, and hosted runners may have an older kernel"
+    ),
+}
 """Tests (``tests/file.py::test_name``) that may be skipped in CI, with the reason."""
 
 # A law has no deadline: the machine may be busy, and slow is not wrong. In CI
