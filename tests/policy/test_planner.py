@@ -22,6 +22,10 @@ PROMISES = st.fixed_dictionaries(
     }
 )
 
+# What the system ends by itself, whatever a socket sets, in seconds of outage: a
+# connect after a minute, fifteen window probes after eleven.
+SYSTEM_ALLOWS = {State.CONNECTING: 50, State.ZERO_WINDOW: 680}
+
 
 def planned(promise):
     try:
@@ -46,9 +50,30 @@ def test_a_plan_waits_for_two_unanswered_probes_and_survives_an_outage(promise):
     assert least >= 2
     outage = promise["within"] / 8 * 0.95
     for bound in made.assessment.bounds:
-        # A connect gives up on its own after a minute of outage.
-        enough = min(outage, 50) if bound.state is State.CONNECTING else outage
-        assert bound.survives >= enough, bound
+        most = SYSTEM_ALLOWS.get(bound.state, math.inf)
+        assert bound.survives >= min(outage, most), bound
+
+
+def test_a_plan_says_where_the_system_ends_a_live_peer_sooner():
+    def said(made):
+        return [text for text in made.assessment.warnings if "tcp_retries2" in text]
+
+    long = plan(within=86_400)
+    closed = long.assessment.bound(State.ZERO_WINDOW)
+
+    assert closed.survives < 700
+    assert any(f"{closed.survives:.3g} s" in text for text in said(long))
+    assert not said(plan(within=60))
+
+
+def test_few_retries_of_the_system_are_not_held_against_a_plan():
+    # What many clusters are told to set; no socket option changes it.
+    few = Defaults(retries=3)
+    made = plan(within=30, defaults=few)
+
+    assert made.keepalive == plan(within=30).keepalive
+    assert made.assessment.bound(State.ZERO_WINDOW).survives < 30 / 8
+    assert smallest(defaults=few) == smallest()
 
 
 @given(promise=PROMISES)

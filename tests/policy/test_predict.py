@@ -236,6 +236,32 @@ def test_probes_count_only_where_no_user_timeout_is_set():
     assert unanswered_probes(bound.over(Defaults()), platform=LINUX) == (2, 2)
 
 
+@pytest.mark.parametrize("state", [State.IDLE, State.HALF_CLOSED])
+def test_after_an_answered_probe_a_long_interval_leaves_one_tick_less(state):
+    # Heard at 0 s: asked at 5 s, silent for 10 s at the next tick. Were idle
+    # what counts, it would be asked at 1 s and 6 s and be ended at 11 s.
+    settings = Keepalive(idle=1, interval=5, user_timeout=10)
+    bound = predict(settings, state)
+
+    assert unanswered_probes(settings.over(Defaults()))[0] == 1
+    assert bound.earliest <= 5
+    assert bound.survives == 0
+
+
+def test_a_closed_window_is_given_up_by_count_too_whatever_the_user_timeout():
+    patient = Keepalive(user_timeout=3600, on=True)
+    counted = predict(Keepalive(on=True), State.ZERO_WINDOW, closed=(0, 0))
+    bound = predict(patient, State.ZERO_WINDOW, closed=(0, 0))
+
+    assert bound.earliest == counted.earliest < 1000
+    assert bound.latest <= counted.latest
+    assert bound.survives == counted.survives < 1000
+    assert "user timeout, or 15 unanswered window probes" in bound.why
+    # Where the user timeout is over first, it alone is named.
+    short = predict(Keepalive(user_timeout=5), State.ZERO_WINDOW, closed=(0.0, 0.0))
+    assert short.why == "the user timeout"
+
+
 def test_settings_with_gaps_are_a_mistake_of_the_caller():
     with pytest.raises(TypeError, match="over"):
         unanswered_probes(Keepalive(idle=5))

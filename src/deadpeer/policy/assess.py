@@ -224,6 +224,13 @@ def _about_data(effective: Keepalive, bounds: tuple[Bound, ...]) -> list[str]:
             "without a user timeout keepalive stops while data is in flight: a death"
             f" is then noticed after up to {in_flight.latest:.0f} s"
         )
+    if effective.user_timeout and closed.survives < in_flight.survives:
+        # Linux tcp_timer.c, tcp_probe_timer().
+        found.append(
+            "behind a closed window the system's tcp_retries2 counts beside the user"
+            f" timeout: an outage of more than {closed.survives:.3g} s may end a live"
+            " peer there"
+        )
     if effective.user_timeout and math.isinf(closed.latest):
         found.append("a death behind a closed window is bounded by no setting here")
     return found

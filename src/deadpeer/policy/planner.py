@@ -61,7 +61,9 @@ def plan(
     Whatever the connection is doing when the peer dies, and whatever it does
     afterwards: no later than *within*, after at least two unanswered probes,
     and a live peer survives an outage of ``within / 8`` (in a few cases up to a
-    twentieth less) in every state of an established connection.
+    twentieth less) in every state of an established connection. Behind a closed
+    window the system's ``tcp_retries2`` may end it sooner, by default after some
+    eleven minutes, which no option of a socket prevents; a warning then says so.
 
     Args:
         within: Seconds from the death to its report, a day at the most.

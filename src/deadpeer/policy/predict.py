@@ -18,12 +18,13 @@ from deadpeer.policy.patience import end_of_patience, put_off, with_reports
 from deadpeer.policy.timers import (
     SYN_TIMEOUT,
     first_retransmission,
+    gaps,
     give_up_after,
     lateness,
-    persist_schedule,
     retransmission_timeout,
     syn_schedule,
 )
+from deadpeer.policy.window_probes import given_up, outlasts
 
 __all__ = ["Bound", "Span", "State", "predict", "unanswered_probes"]
 
@@ -144,7 +145,9 @@ def unanswered_probes(
     Source:
         Linux tcp_timer.c, tcp_keepalive_timer(): with a user timeout, the
         connection ends at the first tick after at least one probe at which
-        the silence has reached it; probes are then not counted.
+        the silence has reached it; probes are then not counted. A probe that
+        was answered is followed by a pause of one interval, however short idle
+        is, so the first unanswered one may come that late.
 
     >>> settings = Keepalive(idle=5, interval=1, probes=9, user_timeout=7.9)
     >>> unanswered_probes(settings.over(Defaults()))
@@ -154,7 +157,8 @@ def unanswered_probes(
     if not (timeout and platform.probes_yield):
         count = platform.fixed_probes or probes
         return count, count
-    late_tick = idle + lateness(idle, hz)
+    first = max(idle, interval)
+    late_tick = first + lateness(first, hz)
     late_step = interval + lateness(interval, hz)
     least = max(1, _up((timeout - late_tick) / late_step))
     most = max(1, _up((timeout - idle) / interval))
@@ -214,9 +218,6 @@ class _Case:
         # A probe that was answered is followed by a pause of one interval, also
         # where that is longer than the idle time.
         first = max(self.idle_time, self.interval)
-        if self.timeout and self.platform.probes_yield:
-            most_after_first = max(1, _up((self.timeout - first) / self.interval))
-            most = most if first == self.idle_time else max(most, most_after_first)
         shortest, longest = silence or (-self.rtt / 2, self.idle_time + self.rtt / 2)
         earliest = self.idle_time + least * self.interval - longest
         step = self.interval + self.late(self.interval)
@@ -330,7 +331,7 @@ class _Case:
         """
         limit = give_up_after(self.defaults.syn_retries, self.rto_max, base=SYN_TIMEOUT)
         ticks = [*sent[1:], gives_up]
-        lates = accumulate(self.late(gap) for gap in _gaps(ticks))
+        lates = accumulate(self.late(gap) for gap in gaps(ticks))
         late_ticks = [tick + late for tick, late in zip(ticks, lates, strict=True)]
         earliest = next(
             (t for t, x in zip(ticks, late_ticks, strict=True) if x >= limit), gives_up
@@ -346,12 +347,16 @@ class _Case:
             return _bound(state, (0.0, math.inf), 0.0, "the system's own limit")
         if self.timeout:
             return self._closed_window_with_timeout(state, closed)
-        retries = self.defaults.retries
-        answered = persist_schedule(self.rto[0], self.rto_max, max(0, retries - 1))
-        survives = answered[-1] if answered else 0.0
-        span = self._persist_span(closed)
-        why = f"{retries} unanswered window probes"
-        return _bound(state, span, max(0.0, survives - self.rtt), why)
+        span, why = self._given_up(closed), self._probes_why()
+        return _bound(state, span, self._outlasts_probes(), why)
+
+    def _probes_why(self) -> str:
+        return f"{self.defaults.retries} unanswered window probes"
+
+    def _outlasts_probes(self) -> float:
+        """The longest outage that window probes are sure to outlast."""
+        longest = outlasts(self.defaults.retries, self.rto[0], self.rto_max)
+        return max(0.0, longest - self.rtt)
 
     def _closed_window_with_timeout(self, state: State, closed: Span | None) -> Bound:
         patience, why = self._patience()
@@ -361,34 +366,22 @@ class _Case:
         first = self.rto[0], self.rto[1] + self.late(self.rto[1])
         earliest = max(0.0, first[0] + patience - longest)
         latest = max(0.0, first[1] + patience + late - shortest)
-        return _bound(state, (earliest, latest), self._outlasts(), why)
+        # tcp_probe_timer() counts its probes all the same; the first to be over
+        # ends the connection.
+        fewest, most = self._given_up(closed)
+        if fewest < latest:
+            why = f"{why}, or {self._probes_why()}"
+        span = min(earliest, fewest), min(latest, most)
+        return _bound(state, span, min(self._outlasts(), self._outlasts_probes()), why)
 
-    def _persist_span(self, closed: Span | None) -> Span:
-        """
-        When window probes have gone unanswered often enough.
-
-        Answers set the count back, but not the pause between probes, which has
-        grown with the time that the window was closed.
-        """
-        count = self.defaults.retries + 1
-        pause = self.rto_max + self.late(self.rto_max)
-        if closed is None:
-            fresh = persist_schedule(self.rto[0], self.rto_max, count)
-            return fresh[-1] - fresh[0], count * pause
-        shortest, longest = closed
-        # The pause at that moment lies between half of the time and all of it.
-        grown = min(self.rto_max, (max(0.0, shortest) + self.rto[0]) / 2)
-        earliest = persist_schedule(grown, self.rto_max, count)[-1] - grown
-        grown = min(self.rto_max, max(0.0, longest) + self.rto[1])
-        latest = sum(
-            gap + self.late(gap)
-            for gap in _gaps(persist_schedule(grown, self.rto_max, count))
+    def _given_up(self, closed: Span | None) -> Span:
+        return given_up(
+            self.defaults.retries,
+            self.rto,
+            self.rto_max,
+            closed=closed,
+            hz=self.defaults.hz,
         )
-        return earliest, latest
-
-
-def _gaps(instants: list[float]) -> list[float]:
-    return [b - a for a, b in zip([0.0, *instants], instants, strict=False)]
 
 
 def _bound(state: State, span: Span, survives: float, why: str) -> Bound:

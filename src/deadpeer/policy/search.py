@@ -182,9 +182,21 @@ class Search:
         )
         return (
             assessment.worst <= within
-            and assessment.survives >= outage
+            and self.outlasts(assessment) >= outage
             and least >= min(PROBES)
         )
+
+    def outlasts(self, assessment: Assessment) -> float:
+        """
+        Return the outage, in seconds, that live peers survive by these settings.
+
+        With a user timeout, how long window probes go on is not among them: the
+        system counts those too (``tcp_retries2``), and no option changes that.
+        """
+        if not assessment.effective.user_timeout:
+            return assessment.survives
+        apart = (State.CONNECTING, State.ZERO_WINDOW)
+        return min(b.survives for b in assessment.bounds if b.state not in apart)
 
     @property
     def quick(self) -> float:
@@ -220,7 +232,7 @@ class Search:
                 assessment = self.quickest(interval, probes, rtt)
                 if assessment is None:
                     continue
-                longest = assessment.survives / (OUTAGE * NEARLY)
+                longest = self.outlasts(assessment) / (OUTAGE * NEARLY)
                 if assessment.worst <= longest:
                     yield assessment.worst, longest
 

@@ -12,6 +12,7 @@ from deadpeer.platforms import Defaults
 
 __all__ = [
     "first_retransmission",
+    "gaps",
     "give_up_after",
     "lateness",
     "persist_schedule",
@@ -198,3 +199,16 @@ def syn_schedule(defaults: Defaults, rto_max: float) -> tuple[list[float], float
     ]
     instants = [0.0, *accumulate(linear + doubling)]
     return instants[:-1], instants[-1]
+
+
+def gaps(instants: list[float]) -> list[float]:
+    """
+    Return what lies between instants, and before the first.
+
+    Args:
+        instants: Seconds after the start, earliest first.
+
+    >>> gaps([1.0, 3.0, 7.0])
+    [1.0, 2.0, 4.0]
+    """
+    return [b - a for a, b in zip([0.0, *instants], instants, strict=False)]
