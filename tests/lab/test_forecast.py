@@ -147,6 +147,17 @@ def test_while_data_is_in_flight_no_keepalive_probe_is_reckoned_with():
     assert sent.latest > 3.7
 
 
+def test_a_probe_that_may_come_before_the_write_may_be_the_one_that_is_reset():
+    slower = replace(PLAN, keepalive=Keepalive(idle=7, interval=1, user_timeout=12))
+    sent = found(
+        Fault.REBOOT, Situation.IDLE_THEN_WRITE, slower, written_at=(7.5, 7.5), rto=0.2
+    )
+
+    # The probe is due at 6.9 s, and up to half a second late.
+    assert sent.earliest == pytest.approx(6.9)
+    assert 7.5 < sent.latest < 8.0
+
+
 def test_data_that_never_left_is_given_up_from_its_first_sending():
     sent = found(
         Fault.OWN_NIC_DOWN, Situation.UNACKNOWLEDGED, written_at=(-0.05, -0.05), rtt=0.2

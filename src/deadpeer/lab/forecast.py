@@ -234,8 +234,10 @@ def _sendings(cell: Cell, facts: Facts) -> list[Span]:
     probes = _keepalive_probes(cell, facts)
     if facts.written_at is None:
         return probes
-    # While data is in flight there are no keepalive probes.
-    before = [span for span in probes if span[1] < facts.written_at[0]]
+    # While data is in flight there are no keepalive probes. One that may come
+    # before the write or not is not sure to be sent at all.
+    write = facts.written_at[0]
+    before = [(a, b if b < write else math.inf) for a, b in probes if a < write]
     return before + _retransmissions(cell, facts, facts.written_at)
 
 
