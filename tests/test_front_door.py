@@ -377,6 +377,33 @@ def test_what_cannot_work_is_refused_before_anything_is_sent(wrong, monkeypatch)
         deadpeer.create_connection((HOSTS[socket.AF_INET], 1), **wrong)
 
 
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        # glibc takes this for port 34463, and connects there.
+        ("address", {"address": ("127.0.0.1", 99_999)}),
+        ("address", {"address": ("127.0.0.1", "99999")}),
+        ("address", {"address": ("127.0.0.1", -1)}),
+        ("address", {"address": ("127.0.0.1", 10**30)}),
+        ("address", {"address": ("127.0.0.1", None)}),
+        ("address", {"address": ("127.0.0.1",)}),
+        ("address", {"address": "127.0.0.1:80"}),
+        ("address", {"address": None}),
+        ("address", {"address": (5, 80)}),
+        ("address", {"address": ("x" * 300, 80)}),
+        ("source_address", {"source_address": 5}),
+        ("source_address", {"source_address": ("127.0.0.1", 70_000)}),
+        ("timeout", {"timeout": 1e300}),
+        ("timeout", {"timeout": 2**31 / 1000}),
+    ],
+)
+def test_an_address_or_a_timeout_that_cannot_be_is_refused_by_name(field, wrong):
+    given = {"address": (HOSTS[socket.AF_INET], 1), "within": 10} | wrong
+    with pytest.raises(deadpeer.ConfigError) as caught:
+        deadpeer.create_connection(**given)
+    assert caught.value.field == field
+
+
 UNREACHABLE = """
 import os, sys
 assert os.readlink("/proc/self/ns/net") != sys.argv[1], "not in a namespace of its own"

@@ -110,6 +110,13 @@ def test_asyncio_hands_out_a_transport_and_a_writer():
     asyncio.run(taken())
 
 
+class Bereft:
+    """As a wrapper whose inside is gone."""
+
+    def get_extra_info(self, name):
+        raise AttributeError(name)
+
+
 def closed_socket():
     sock = socket.socket()
     sock.close()
@@ -133,6 +140,8 @@ def not_sockets():
             "a file's descriptor": file.fileno(),
             "a closed file": closed,
             "a closed socket": closed_socket(),
+            "a class in place of its instance": socket.socket,
+            "what has lost its socket": Bereft(),
             "a number below zero": -1,
             "a number that is not open": 1_000_000,
             "a number beyond any int": 2**80,

@@ -128,6 +128,26 @@ def test_a_pipe_that_is_broken_since_a_reset_is_a_dead_peer():
             client.send(b"x")
 
 
+@linux
+def test_a_broken_pipe_is_judged_once():
+    with pair() as (client, accepted):
+        reset(accepted)
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+        with (
+            pytest.raises(PeerReset) as caught,
+            map_errors(client),
+            map_errors(client),
+        ):
+            client.send(b"x")
+        assert isinstance(caught.value.__cause__, BrokenPipeError)
+
+
+def test_evidence_that_cannot_be_had_hides_no_error():
+    with pytest.raises(PeerTimedOut), map_errors(socket.socket):
+        raise TimeoutError(errno.ETIMEDOUT, "as the kernel says it")
+
+
 def test_a_pipe_that_this_end_has_shut_is_its_own_doing():
     with pair() as (client, _):
         client.shutdown(socket.SHUT_WR)

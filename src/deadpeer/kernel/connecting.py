@@ -3,8 +3,9 @@
 import socket
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from deadpeer.errors import PeerTimedOut
+from deadpeer.errors import ConfigError, PeerTimedOut
 from deadpeer.kernel.current_platform import this_platform
 from deadpeer.kernel.evidence import read_tcp_info
 from deadpeer.kernel.inspection import system_defaults
@@ -16,6 +17,11 @@ from deadpeer.policy import Plan, plan
 from deadpeer.policy.keepalive import require_seconds
 
 __all__ = ["create_connection"]
+
+# poll(2) counts milliseconds in a C int; Python does not look.
+LONGEST_TIMEOUT = (2**31 - 1) / 1000
+
+HIGHEST_PORT = 65_535
 
 
 def create_connection(
@@ -53,8 +59,9 @@ def create_connection(
         The connected socket. ``deadpeer.inspect`` says what is in force.
 
     Raises:
-        ConfigError: The promise cannot be kept, in general or at the round trip
-            that was measured; the connection is closed then.
+        ConfigError: An argument cannot work, or the promise cannot be kept, in
+            general or at the round trip that was measured; the connection is
+            closed then.
         UnsupportedError: This system cannot give a promise.
         AccessDenied: A sandbox forbids to set options.
         KernelRefused: The kernel does not take the settings.
@@ -63,6 +70,12 @@ def create_connection(
         ConnectionRefusedError: The peer lives and does not listen.
         OSError: The name was not found, or the source address is not here.
     """
+    _require_address("address", address, lengths=(2,))
+    if source_address is not None:
+        # IPv6 adds flow and scope.
+        _require_address("source_address", source_address, lengths=(2, 4))
+    if timeout is not None:
+        _require_timeout(timeout)
     row = this_platform()
     settings = plan(
         within=within,
@@ -71,10 +84,8 @@ def create_connection(
         defaults=system_defaults(row),
         allow_stalled_reader=allow_stalled_reader,
     )
-    if timeout is not None:
-        require_seconds("timeout", timeout)
     host, port = address
-    found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+    found = _looked_up(host, port)
     errors: list[OSError] = []
     shares = _shares(found, within if timeout is None else timeout)
     for (family, kind, protocol, _, target), share in zip(found, shares, strict=False):
@@ -102,6 +113,53 @@ def create_connection(
         raise errors[-1]
     finally:
         errors.clear()  # an error that holds its own traceback holds its frames
+
+
+def _require_address(name: str, address: Any, *, lengths: tuple[int, ...]) -> None:
+    shaped = isinstance(address, tuple) and len(address) in lengths
+    if not (shaped and _is_host(address[0]) and _is_port(address[1])):
+        raise ConfigError(
+            f"{name}={address!r} is no host and port",
+            hint=f"such as ('db.example', 5432), the port from 0 to {HIGHEST_PORT}",
+            field=name,
+            value=address,
+        )
+
+
+def _is_host(host: object) -> bool:
+    return host is None or isinstance(host, str | bytes)
+
+
+def _is_port(port: object) -> bool:
+    if isinstance(port, str):
+        # A resolver may take a larger number modulo 65536, and connect there.
+        return not port.isdecimal() or int(port) <= HIGHEST_PORT
+    if isinstance(port, int) and not isinstance(port, bool):
+        return 0 <= port <= HIGHEST_PORT
+    return False
+
+
+def _require_timeout(timeout: float) -> None:
+    require_seconds("timeout", timeout)
+    if timeout > LONGEST_TIMEOUT:
+        raise ConfigError(
+            f"timeout={timeout!r} is longer than a socket can wait",
+            hint=f"the longest is {LONGEST_TIMEOUT:.0f} s; None leaves it blocking",
+            field="timeout",
+            value=timeout,
+        )
+
+
+def _looked_up(host: str | None, port: int | str) -> Sequence[Any]:
+    try:
+        return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+    except UnicodeError as error:
+        raise ConfigError(
+            f"{host!r} cannot be the name of a host: {error}",
+            hint="its parts have 1 to 63 characters each",
+            field="address",
+            value=host,
+        ) from error
 
 
 def _shares(addresses: Sequence[object], seconds: float) -> Iterator[float]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from deadpeer.errors import KernelRefused, NotTcp, UnsupportedError
+from deadpeer.errors import DeadPeerError, KernelRefused, NotTcp, UnsupportedError
 
 __all__ = ["borrowed", "identity", "last_peer", "peer_name", "text_of"]
 
@@ -33,6 +33,10 @@ SOCKADDRS = {
 }
 
 FAMILIES = {socket.AF_INET, socket.AF_INET6}
+
+# What things that are no open socket answer with: a class in place of its
+# instance a TypeError, what wraps a socket that is gone an AttributeError.
+ODD = (ValueError, TypeError, AttributeError, RuntimeError)
 
 HINT = "hand in a TCP socket, its descriptor, a transport or a StreamWriter"
 
@@ -120,7 +124,7 @@ def peer_name(thing: object) -> str:
             return text_of(thing.getpeername())
         with borrowed(thing) as sock:
             return text_of(sock.getpeername())
-    except (OSError, NotTcp, UnsupportedError, ValueError):
+    except (OSError, DeadPeerError, *ODD):
         return ""
 
 
@@ -161,7 +165,10 @@ def _socket_in(thing: object) -> object:
     ask = getattr(thing, "get_extra_info", None)
     if not callable(ask):
         return thing
-    inside = ask("socket")
+    try:
+        inside = ask("socket")
+    except (OSError, *ODD) as error:
+        raise _not_tcp(thing, f"{_shown(thing)} does not show its socket") from error
     if inside is None:
         raise _not_tcp(thing, f"{_shown(thing)} has no socket: a pipe, or closed")
     return inside
@@ -173,7 +180,7 @@ def _fileno(thing: object) -> object:
         return None
     try:
         return ask()
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, *ODD) as error:
         # A closed file raises ValueError, an in-memory one UnsupportedOperation.
         raise _not_tcp(thing, f"{_shown(thing)} has no descriptor") from error
 

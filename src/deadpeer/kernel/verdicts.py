@@ -126,6 +126,8 @@ def map_errors(sock: object = None) -> Iterator[None]:
     peer = peer_name(sock) if sock is not None else ""
     try:
         yield
+    except DeadPeerError:
+        raise  # judged already
     except OSError as error:
         info, last = _evidence(sock)
         peer = peer or last

@@ -103,7 +103,7 @@ def plan(
             value=within,
         )
     return _searched(
-        within, rtt, platform, defaults or platform.defaults, allow_stalled_reader
+        within, rtt, platform, defaults or platform.defaults, bool(allow_stalled_reader)
     )
 
 
