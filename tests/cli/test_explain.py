@@ -76,7 +76,7 @@ BY_HAND = Explanation(
                 why="15 retries",
             ),
         ),
-        traffic=Traffic(every=4.25, packets=1694.1, ipv4_bytes=999.4, ipv6_bytes=1e7),
+        traffic=Traffic(every=4.25, packets=1694.1, ipv4_bytes=999.4, ipv6_bytes=1.01e6),
         longest_pause=math.inf,
         warnings=("one thing", "another"),
     ),
@@ -96,7 +96,7 @@ idle            2.99 s          7.51 s         1.99 s      3 unanswered probes
 unacknowledged  15 min 24 s     17 min 39 s    any outage  15 retries
 (survives: the longest outage that a live peer is sure to survive)
 
-Probes on an idle connection: one every 4.25 s; 1694 packets an hour, 999 B on IPv4, 10 MB on IPv6.
+Probes on an idle connection: one every 4.25 s; 1694 packets an hour, 999 B on IPv4, 1.01 MB on IPv6.
 A live peer may stop reading for as long as it likes.
 
 warning: one thing

@@ -201,6 +201,8 @@ def test_show_fits_every_width(root, width):
     everything = "".join("".join(lines).split())
     assert "tcp_keepalive_time" in everything
     assert "k8s.conf:1" in everything
+    heading = next(line for line in lines if "Now" in line)
+    assert heading.lstrip().startswith("Setting" if width >= 90 else "Now")
 
 
 def test_a_tree_that_has_nothing_is_unsupported_only_where_it_must_run(tmp_path):
