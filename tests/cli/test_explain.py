@@ -76,7 +76,9 @@ BY_HAND = Explanation(
                 why="15 retries",
             ),
         ),
-        traffic=Traffic(every=4.25, packets=1694.1, ipv4_bytes=999.4, ipv6_bytes=1.01e6),
+        traffic=Traffic(
+            every=4.25, packets=1694.1, ipv4_bytes=999.4, ipv6_bytes=1.01e6
+        ),
         longest_pause=math.inf,
         warnings=("one thing", "another"),
     ),
