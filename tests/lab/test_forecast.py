@@ -158,6 +158,18 @@ def test_a_probe_that_may_come_before_the_write_may_be_the_one_that_is_reset():
     assert 7.5 < sent.latest < 8.0
 
 
+def test_probes_before_data_that_cannot_leave_count_against_it():
+    patient = replace(
+        PLAN, keepalive=Keepalive(idle=7, interval=1, probes=5, rto_max=1.04)
+    )
+    sent = found(
+        Fault.OWN_NIC_DOWN, Situation.IDLE_THEN_WRITE, patient, written_at=(11.5, 11.5)
+    )
+
+    # Measured on Linux 6.18: 21.42 s.
+    assert 11.5 < sent.earliest < 21.42 < sent.latest
+
+
 def test_data_that_never_left_is_given_up_from_its_first_sending():
     sent = found(
         Fault.OWN_NIC_DOWN, Situation.UNACKNOWLEDGED, written_at=(-0.05, -0.05), rtt=0.2

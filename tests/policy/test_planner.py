@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from deadpeer.errors import ConfigError, UnsupportedError
 from deadpeer.platforms import LINUX, Defaults
-from deadpeer.policy import Keepalive, State, assess, plan, smallest, unanswered_probes
+from deadpeer.policy import (
+    Keepalive,
+    State,
+    assess,
+    plan,
+    smallest,
+    unanswered_probes,
+    window_probes,
+)
 
 # Promises of both kinds, long enough that nearly all of them can be given.
 PROMISES = st.fixed_dictionaries(
@@ -24,7 +32,7 @@ PROMISES = st.fixed_dictionaries(
 
 # What the system ends by itself, whatever a socket sets, in seconds of outage: a
 # connect after a minute, fifteen window probes after eleven.
-SYSTEM_ALLOWS = {State.CONNECTING: 50, State.ZERO_WINDOW: 680}
+SYSTEM_ALLOWS = {State.CONNECTING: 50, State.ZERO_WINDOW: 560}
 
 
 def planned(promise):
@@ -138,6 +146,16 @@ def test_what_is_no_round_trip_is_refused_by_name(rtt):
         plan(within=10, rtt=rtt)
 
 
+@given(within=st.floats(6, 100), hz=st.sampled_from([100, 250, 300, 1000]))
+@settings(max_examples=40)
+def test_no_plan_is_warned_of_taking_one_lost_probe_for_a_death(within, hz):
+    try:
+        made = plan(within=within, defaults=Defaults(hz=hz))
+    except ConfigError:
+        assume(condition=False)
+    assert not [w for w in made.assessment.warnings if "one lost probe" in w]
+
+
 def test_a_path_that_is_too_long_for_any_promise_is_refused_in_words():
     for ask in (lambda: plan(within=10, rtt=9), lambda: smallest(rtt=9)):
         with pytest.raises(ConfigError, match="cannot be promised"):
@@ -183,3 +201,18 @@ def test_the_traffic_of_an_idle_hour_is_probes_and_answers():
     traffic = assess(Keepalive(idle=60, interval=10, probes=3)).traffic
     assert traffic.packets == 120
     assert (traffic.ipv4_bytes, traffic.ipv6_bytes) == (120 * 52, 120 * 72)
+
+
+def test_many_retries_of_the_system_make_no_search_long(monkeypatch):
+    built = []
+    build = window_probes.persist_schedule
+
+    def counted(*given):
+        built.append(given)
+        return build(*given)
+
+    monkeypatch.setattr(window_probes, "persist_schedule", counted)
+    with pytest.raises(ConfigError):
+        # Numbers of its own, so that no other test has filled the cache.
+        plan(within=5, defaults=Defaults(retries=255, rto_min=0.21))
+    assert len(built) < 1000  # each of 255 steps; a search asks ten thousand times

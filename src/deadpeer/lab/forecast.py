@@ -177,6 +177,8 @@ def _dead(cell: Cell, facts: Facts) -> tuple[Span, str]:
             return (0.0, GOODBYE), "no route without an interface"
         case Fault.CABLE, Situation.CONNECTING:
             return _first(silent, why, ARP_GIVES_UP, "the router finds no host")
+        case Fault.OWN_NIC_DOWN, Situation.UNACKNOWLEDGED | Situation.IDLE_THEN_WRITE:
+            return _kept_back(cell, facts, silent), why
         case Fault.REBOOT, _:
             return _first(silent, why, _reset(cell, facts), "the peer resets")
     return silent, why
@@ -197,6 +199,24 @@ def _unanswered(cell: Cell, facts: Facts) -> tuple[Span, str]:
         reports=cell.fault is Fault.CABLE,
     )
     return (bound.earliest, bound.latest), bound.why
+
+
+def _kept_back(cell: Cell, facts: Facts, span: Span) -> Span:
+    """
+    The same, where data cannot even leave the host.
+
+    It then waits as behind a closed window, and the keepalive probes before it
+    count among the window probes: both go by ``icsk_probes_out``.
+
+    Source:
+        Linux tcp_timer.c, tcp_probe_timer(); include/net/tcp.h,
+        TCP_RESOURCE_PROBE_INTERVAL (half a second). Measured on Linux 6.18.
+    """
+    keepalive = cell.setting.keepalive.over(cell.setting.defaults)
+    if keepalive.user_timeout or facts.written_at is None:
+        return span
+    left = cell.setting.defaults.retries - (keepalive.probes or 0)
+    return min(span[0], facts.written_at[0] + max(0, left) * 0.5), span[1]
 
 
 def _first(one: Span, why: str, other: Span, reason: str) -> tuple[Span, str]:

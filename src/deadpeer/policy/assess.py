@@ -21,6 +21,9 @@ IPV6_BYTES = 40 + 20 + 12
 # 15 s has been reported as draining batteries (golang/go#48622).
 RESTLESS = 60.0
 
+# How many kinds of box a warning names; the reference lists them all.
+NAMED = 3
+
 # TCP_RTO_MAX of Linux' include/net/tcp.h, in seconds.
 LONGEST_RTO = 120.0
 
@@ -139,7 +142,9 @@ def assess(
         bounds=bounds,
         traffic=traffic,
         longest_pause=effective.user_timeout or math.inf,
-        warnings=tuple(_warnings(keepalive, effective, bounds, traffic, platform)),
+        warnings=tuple(
+            _warnings(keepalive, effective, bounds, traffic, platform, defaults.hz)
+        ),
     )
 
 
@@ -163,8 +168,9 @@ def _warnings(
     bounds: tuple[Bound, ...],
     traffic: Traffic,
     platform: Platform,
+    hz: int | None,
 ) -> list[str]:
-    found = [*_about_idle(effective, platform), *_about_data(effective, bounds)]
+    found = [*_about_idle(effective, platform, hz), *_about_data(effective, bounds)]
     if platform.probes_yield and keepalive.probes and effective.user_timeout:
         found.append(
             f"probes={keepalive.probes} does not count: {platform.title} goes by the"
@@ -178,11 +184,7 @@ def _warnings(
             f" is given up after {low:g} to {high:g} s of silence"
         )
     if effective.on:
-        found += [
-            f"{box.name} forgets a connection {box.forgets} after"
-            f" {box.idle_timeout:g} s, before or as the first probe is due"
-            for box in forgetful(traffic.every)
-        ]
+        found += _about_middleboxes(traffic.every)
         if traffic.every < RESTLESS:
             found.append(
                 f"a probe every {traffic.every:.3g} s keeps the radio of a"
@@ -191,11 +193,24 @@ def _warnings(
     return found
 
 
-def _about_idle(effective: Keepalive, platform: Platform) -> list[str]:
+def _about_middleboxes(every: float) -> list[str]:
+    boxes = forgetful(every)
+    if not boxes:
+        return []
+    named = ", ".join(f"{box.name} ({box.idle_timeout:g} s)" for box in boxes[:NAMED])
+    more = len(boxes) - NAMED
+    others = f" and {more} more kinds of box" if more > 0 else ""
+    return [
+        f"a first probe after {every:.5g} s is too late for {named}{others}:"
+        " they forget the connection before"
+    ]
+
+
+def _about_idle(effective: Keepalive, platform: Platform, hz: int | None) -> list[str]:
     if not effective.on:
         return ["SO_KEEPALIVE is off: the death of an idle peer is never noticed"]
     found = []
-    least, _ = unanswered_probes(effective, platform=platform)
+    least, _ = unanswered_probes(effective, platform=platform, hz=hz)
     if least == 1:
         found.append(
             "one lost probe ends a live connection;"

@@ -28,7 +28,7 @@ class Middlebox:
 
 MIDDLEBOXES: tuple[Middlebox, ...] = (
     Middlebox(
-        name="home and mobile NAT, the short ones",
+        name="home and mobile NAT with a short memory",
         idle_timeout=60,
         forgets="silently",
         source="field reports of 60 to 300 s; RFC 5382 (REQ-5) asks for 2 h 4 min",
