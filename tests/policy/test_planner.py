@@ -18,6 +18,7 @@ from deadpeer.policy import (
     unanswered_probes,
     window_probes,
 )
+from deadpeer.policy.timers import persist_schedule
 
 # Promises of both kinds, long enough that nearly all of them can be given.
 PROMISES = st.fixed_dictionaries(
@@ -31,7 +32,7 @@ PROMISES = st.fixed_dictionaries(
 )
 
 # What the system ends by itself, whatever a socket sets, in seconds of outage: a
-# connect after a minute, fifteen window probes after eleven.
+# connect after a minute, fifteen window probes after nine.
 SYSTEM_ALLOWS = {State.CONNECTING: 50, State.ZERO_WINDOW: 560}
 
 
@@ -205,7 +206,7 @@ def test_the_traffic_of_an_idle_hour_is_probes_and_answers():
 
 def test_many_retries_of_the_system_make_no_search_long(monkeypatch):
     built = []
-    build = window_probes.persist_schedule
+    build = persist_schedule
 
     def counted(*given):
         built.append(given)

@@ -63,7 +63,7 @@ def plan(
     and a live peer survives an outage of ``within / 8`` (in a few cases up to a
     twentieth less) in every state of an established connection. Behind a closed
     window the system's ``tcp_retries2`` may end it sooner, by default after some
-    eleven minutes, which no option of a socket prevents; a warning then says so.
+    nine minutes, which no option of a socket prevents; a warning then says so.
 
     Args:
         within: Seconds from the death to its report, a day at the most.
