@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from deadpeer.platforms import LINUX, Defaults, Platform
 from deadpeer.policy.keepalive import Keepalive, require_seconds
-from deadpeer.policy.middleboxes import forgetful
-from deadpeer.policy.predict import Bound, State, predict, unanswered_probes
+from deadpeer.policy.predict import Bound, State, predict
+from deadpeer.policy.remarks import remarks
 
 __all__ = ["Assessment", "Traffic", "assess"]
 
@@ -16,19 +16,6 @@ HOUR = 3600.0
 # sends by default (RFC 7323). Link-layer framing comes on top.
 IPV4_BYTES = 20 + 20 + 12
 IPV6_BYTES = 40 + 20 + 12
-
-# Radios of phones stay awake for seconds after each packet; Go's default of
-# 15 s has been reported as draining batteries (golang/go#48622).
-RESTLESS = 60.0
-
-# How many kinds of box a warning names; the reference lists them all.
-NAMED = 3
-
-# TCP_RTO_MAX of Linux' include/net/tcp.h, in seconds.
-LONGEST_RTO = 120.0
-
-# More than what any system does by itself, and too long to go unsaid.
-LONG = 10 * 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,8 +129,13 @@ def assess(
         bounds=bounds,
         traffic=traffic,
         longest_pause=effective.user_timeout or math.inf,
-        warnings=tuple(
-            _warnings(keepalive, effective, bounds, traffic, platform, defaults.hz)
+        warnings=remarks(
+            keepalive,
+            effective=effective,
+            bounds=bounds,
+            every=traffic.every,
+            platform=platform,
+            hz=defaults.hz,
         ),
     )
 
@@ -160,92 +152,3 @@ def _traffic(effective: Keepalive, rtt: float) -> Traffic:
         ipv4_bytes=packets * IPV4_BYTES,
         ipv6_bytes=packets * IPV6_BYTES,
     )
-
-
-def _warnings(
-    keepalive: Keepalive,
-    effective: Keepalive,
-    bounds: tuple[Bound, ...],
-    traffic: Traffic,
-    platform: Platform,
-    hz: int | None,
-) -> list[str]:
-    found = [*_about_idle(effective, platform, hz), *_about_data(effective, bounds)]
-    if platform.probes_yield and keepalive.probes and effective.user_timeout:
-        found.append(
-            f"probes={keepalive.probes} does not count: {platform.title} goes by the"
-            " user timeout where one is set"
-        )
-    if keepalive.rto_max and keepalive.rto_max < LONGEST_RTO:
-        # Linux tcp_timer.c, tcp_rtx_probe0_timed_out().
-        low, high = keepalive.rto_max, 2 * keepalive.rto_max
-        found.append(
-            "rto_max needs Linux 6.15; a peer that takes back window it had offered"
-            f" is given up after {low:g} to {high:g} s of silence"
-        )
-    if effective.on:
-        found += _about_middleboxes(traffic.every)
-        if traffic.every < RESTLESS:
-            found.append(
-                f"a probe every {traffic.every:.3g} s keeps the radio of a"
-                " battery-powered peer awake"
-            )
-    return found
-
-
-def _about_middleboxes(every: float) -> list[str]:
-    boxes = forgetful(every)
-    if not boxes:
-        return []
-    named = ", ".join(f"{box.name} ({box.idle_timeout:g} s)" for box in boxes[:NAMED])
-    more = len(boxes) - NAMED
-    others = f" and {more} more kinds of box" if more > 0 else ""
-    return [
-        f"a first probe after {every:.5g} s is too late for {named}{others}:"
-        " they forget the connection before"
-    ]
-
-
-def _about_idle(effective: Keepalive, platform: Platform, hz: int | None) -> list[str]:
-    if not effective.on:
-        return ["SO_KEEPALIVE is off: the death of an idle peer is never noticed"]
-    found = []
-    least, _ = unanswered_probes(effective, platform=platform, hz=hz)
-    if least == 1:
-        found.append(
-            "one lost probe ends a live connection;"
-            " RFC 1122 (4.2.3.6) forbids taking it for a death"
-        )
-    if (effective.interval or 0) > (effective.idle or 0):
-        found.append("interval is longer than idle, so it also spaces answered probes")
-    return found
-
-
-def _about_data(effective: Keepalive, bounds: tuple[Bound, ...]) -> list[str]:
-    found = []
-    in_flight = next(b for b in bounds if b.state is State.UNACKNOWLEDGED)
-    closed = next(b for b in bounds if b.state is State.ZERO_WINDOW)
-    if effective.user_timeout:
-        found.append(
-            f"a live peer that reads nothing for {effective.user_timeout:g} s,"
-            " so that its window stays closed, is ended too"
-        )
-    elif math.isinf(in_flight.latest):
-        found.append(
-            "no setting here bounds a death while data is in flight; use heartbeats"
-        )
-    elif in_flight.latest > LONG:
-        found.append(
-            "without a user timeout keepalive stops while data is in flight: a death"
-            f" is then noticed after up to {in_flight.latest:.0f} s"
-        )
-    if effective.user_timeout and closed.survives < in_flight.survives:
-        # Linux tcp_timer.c, tcp_probe_timer().
-        found.append(
-            "behind a closed window the system's tcp_retries2 counts beside the user"
-            f" timeout: an outage of more than {closed.survives:.3g} s may end a live"
-            " peer there"
-        )
-    if effective.user_timeout and math.isinf(closed.latest):
-        found.append("a death behind a closed window is bounded by no setting here")
-    return found
