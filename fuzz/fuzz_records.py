@@ -7,8 +7,8 @@ from pathlib import Path
 
 from target import mangled, run
 
-from deadpeer.kernel.sysctl_files import file_text
-from deadpeer.kernel.sysctl_record import OWN_FILE, FileChange, LiveChange, Record, load
+from deadpeer.kernel.sysctl.files import file_text
+from deadpeer.kernel.sysctl.record import OWN_FILE, FileChange, LiveChange, Record, load
 
 KEY = "net.ipv4.tcp_keepalive_time"
 WHOLE = Record(

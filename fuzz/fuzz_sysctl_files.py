@@ -10,10 +10,10 @@ import random
 from target import mangled, run
 
 from deadpeer.errors import ConfigError
-from deadpeer.kernel.sysctl_files import file_text, matches, parse, values_of
-from deadpeer.kernel.sysctl_order import DIRECTORIES, SYSCTL_CONF, ConfigFile, Rule
-from deadpeer.kernel.sysctl_rules import outcome
-from deadpeer.kernel.sysctl_table import SETTINGS, number_as_kernel_reads
+from deadpeer.kernel.sysctl.files import file_text, matches, parse, values_of
+from deadpeer.kernel.sysctl.order import DIRECTORIES, SYSCTL_CONF, ConfigFile, Rule
+from deadpeer.kernel.sysctl.rules import outcome
+from deadpeer.kernel.sysctl.table import SETTINGS, number_as_kernel_reads
 
 SEEDS = (
     "net.ipv4.tcp_keepalive_time = 60\n",

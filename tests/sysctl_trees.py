@@ -12,7 +12,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from deadpeer.kernel.sysctl_table import SETTINGS
+from deadpeer.kernel.sysctl.table import SETTINGS
 
 LINK = "-> "
 

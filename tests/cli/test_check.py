@@ -16,7 +16,7 @@ from deadpeer.cli.check import groups, summary, unnoticed
 from deadpeer.cli.diagnosis import Connection, Problem, diagnose
 from deadpeer.cli.root import run
 from deadpeer.kernel.procfs import tcp_rows
-from deadpeer.kernel.sysctl import effective_defaults
+from deadpeer.kernel.sysctl.values import effective_defaults
 from deadpeer.kernel.tcp_info import TcpState
 from deadpeer.kernel.tcp_table import Timer
 from deadpeer.policy import Keepalive

@@ -14,7 +14,7 @@ from deadpeer.cli.explanation import Explanation, as_data, headline, print_text
 from deadpeer.cli.output import print_json
 from deadpeer.cli.root import run
 from deadpeer.cli.snippets import TARGETS, settings_for
-from deadpeer.kernel.sysctl import effective_defaults
+from deadpeer.kernel.sysctl.values import effective_defaults
 from deadpeer.platforms import LINUX, PLATFORMS, Defaults, platform_named
 from deadpeer.policy import Assessment, Bound, Keepalive, State, Traffic, assess, plan
 

@@ -13,13 +13,13 @@ from deadpeer.cli.root import run
 from deadpeer.cli.system_change import Proposal
 from deadpeer.cli.system_restore import undo_lines
 from deadpeer.cli.system_words import about_value, place_line, warnings
-from deadpeer.kernel.sysctl_change import plan_change
-from deadpeer.kernel.sysctl_files import file_text
-from deadpeer.kernel.sysctl_place import Place
-from deadpeer.kernel.sysctl_record import OWN_FILE, LiveChange, Record
-from deadpeer.kernel.sysctl_survey import survey
-from deadpeer.kernel.sysctl_table import SETTINGS, setting_named
-from deadpeer.kernel.sysctl_undo import Undo
+from deadpeer.kernel.sysctl.change import plan_change
+from deadpeer.kernel.sysctl.files import file_text
+from deadpeer.kernel.sysctl.place import Place
+from deadpeer.kernel.sysctl.record import OWN_FILE, LiveChange, Record
+from deadpeer.kernel.sysctl.survey import survey
+from deadpeer.kernel.sysctl.table import SETTINGS, setting_named
+from deadpeer.kernel.sysctl.undo import Undo
 
 TIME = "net.ipv4.tcp_keepalive_time"
 TREE = LAYOUTS["rhel-9"] | {

@@ -10,7 +10,7 @@ from tests.neighbours import as_nobody, neighbour
 from deadpeer.errors import AccessDenied, ConfigError
 from deadpeer.kernel.elsewhere import in_namespace_of
 from deadpeer.kernel.procfs import namespace_of
-from deadpeer.kernel.sysctl import effective_defaults
+from deadpeer.kernel.sysctl.values import effective_defaults
 
 OURS = os.getpid()
 

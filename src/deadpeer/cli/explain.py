@@ -11,7 +11,7 @@ from deadpeer.cli.output import print_json
 from deadpeer.cli.snippets import TARGETS, settings_for
 from deadpeer.errors import ConfigError
 from deadpeer.kernel.current_platform import this_platform
-from deadpeer.kernel.sysctl import effective_defaults
+from deadpeer.kernel.sysctl.values import effective_defaults
 from deadpeer.platforms import PLATFORMS, Defaults, Name, Platform, platform_named
 from deadpeer.policy import Keepalive, assess, plan
 

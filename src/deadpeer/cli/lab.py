@@ -15,7 +15,7 @@ from deadpeer.cli.lab_progress import watched
 from deadpeer.cli.lab_table import print_cells, print_run
 from deadpeer.cli.output import messages, print_json, stdout
 from deadpeer.errors import MissingExtra, UnsupportedError
-from deadpeer.kernel.sysctl import effective_defaults
+from deadpeer.kernel.sysctl.values import effective_defaults
 from deadpeer.lab.page import page, poster
 from deadpeer.lab.scenario import Run, Scenario
 from deadpeer.lab.selection import choose_cells

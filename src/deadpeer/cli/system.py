@@ -34,12 +34,12 @@ from deadpeer.cli.system_change import Proposal, proposal_data, proposal_text
 from deadpeer.cli.system_restore import undo_data, undo_lines
 from deadpeer.cli.system_view import as_data, print_text, print_warnings
 from deadpeer.errors import ConfigError
-from deadpeer.kernel.sysctl_apply import apply
-from deadpeer.kernel.sysctl_change import plan_change
-from deadpeer.kernel.sysctl_plan import plan_idle
-from deadpeer.kernel.sysctl_put_back import undo as carry_out
-from deadpeer.kernel.sysctl_survey import Survey, survey
-from deadpeer.kernel.sysctl_undo import choose_record, plan_undo
+from deadpeer.kernel.sysctl.apply import apply
+from deadpeer.kernel.sysctl.change import plan_change
+from deadpeer.kernel.sysctl.plan import plan_idle
+from deadpeer.kernel.sysctl.put_back import undo as carry_out
+from deadpeer.kernel.sysctl.survey import Survey, survey
+from deadpeer.kernel.sysctl.undo import choose_record, plan_undo
 
 __all__ = ["command"]
 

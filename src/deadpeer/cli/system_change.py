@@ -21,11 +21,11 @@ from deadpeer.cli.system_words import (
     unnoticed,
     where,
 )
-from deadpeer.kernel.sysctl_change import Change
-from deadpeer.kernel.sysctl_files import dotted_key, values_of
-from deadpeer.kernel.sysctl_rules import Outcome
-from deadpeer.kernel.sysctl_survey import Survey, lost
-from deadpeer.kernel.sysctl_table import setting_named
+from deadpeer.kernel.sysctl.change import Change
+from deadpeer.kernel.sysctl.files import dotted_key, values_of
+from deadpeer.kernel.sysctl.rules import Outcome
+from deadpeer.kernel.sysctl.survey import Survey, lost
+from deadpeer.kernel.sysctl.table import setting_named
 
 __all__ = ["Proposal", "proposal_data", "proposal_text"]
 

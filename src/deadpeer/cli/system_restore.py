@@ -5,8 +5,8 @@ from typing import Any
 
 from rich.text import Text
 
-from deadpeer.kernel.sysctl_record import OWN_FILE
-from deadpeer.kernel.sysctl_undo import Found, LiveUndo, Undo
+from deadpeer.kernel.sysctl.record import OWN_FILE
+from deadpeer.kernel.sysctl.undo import Found, LiveUndo, Undo
 
 __all__ = ["undo_data", "undo_lines"]
 

@@ -19,8 +19,8 @@ from deadpeer.cli.system_words import (
     where,
     winner_line,
 )
-from deadpeer.kernel.sysctl_rules import Assignment, Outcome
-from deadpeer.kernel.sysctl_survey import Survey, Surveyed
+from deadpeer.kernel.sysctl.rules import Assignment, Outcome
+from deadpeer.kernel.sysctl.survey import Survey, Surveyed
 from deadpeer.policy import Bound
 
 __all__ = ["as_data", "death_rows", "death_table", "print_text", "print_warnings"]

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deadpeer.cli.durations import in_words
-from deadpeer.kernel.sysctl import defaults_from, timer_ticks
-from deadpeer.kernel.sysctl_order import ConfigFile, Rule
-from deadpeer.kernel.sysctl_rules import Assignment, Outcome
-from deadpeer.kernel.sysctl_survey import Survey, Surveyed
-from deadpeer.kernel.sysctl_table import KEEPALIVE, Setting
+from deadpeer.kernel.sysctl.order import ConfigFile, Rule
+from deadpeer.kernel.sysctl.rules import Assignment, Outcome
+from deadpeer.kernel.sysctl.survey import Survey, Surveyed
+from deadpeer.kernel.sysctl.table import KEEPALIVE, Setting
+from deadpeer.kernel.sysctl.values import defaults_from, timer_ticks
 from deadpeer.platforms import LINUX, Defaults
 from deadpeer.policy import Bound, Keepalive, State, predict
 from deadpeer.policy.timers import give_up_after

@@ -135,7 +135,7 @@ def system_defaults(platform: Platform) -> Defaults:
     if platform.name != "linux":
         return platform.defaults
     # Reads files and knows all about them: not needed to import this package.
-    from deadpeer.kernel.sysctl import effective_defaults
+    from deadpeer.kernel.sysctl.values import effective_defaults
 
     try:
         return effective_defaults()

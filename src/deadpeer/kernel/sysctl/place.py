@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from deadpeer.kernel.sysctl import read_all, shows_stubs
+from deadpeer.kernel.sysctl.values import read_all, shows_stubs
 
 __all__ = ["Place", "boot_id", "is_running_system", "network_namespace", "place"]
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from deadpeer.errors import ConfigError
-from deadpeer.kernel.sysctl_files import Malformed, Parsed, parse
+from deadpeer.kernel.sysctl.files import Malformed, Parsed, parse
 
 __all__ = [
     "DIRECTORIES",

@@ -11,7 +11,12 @@ from tests.sysctl_trees import LAYOUTS, PROC, plant
 from tests.unprivileged import GIVE_UP
 
 from deadpeer.errors import ConfigError, UnsupportedError
-from deadpeer.kernel.sysctl import (
+from deadpeer.kernel.sysctl.order import Rule
+from deadpeer.kernel.sysctl.place import boot_id, network_namespace, place
+from deadpeer.kernel.sysctl.plan import plan_idle
+from deadpeer.kernel.sysctl.survey import lost, survey
+from deadpeer.kernel.sysctl.table import KEEPALIVE, SETTINGS, setting_named
+from deadpeer.kernel.sysctl.values import (
     defaults_from,
     effective_defaults,
     proc_path,
@@ -20,11 +25,6 @@ from deadpeer.kernel.sysctl import (
     shows_stubs,
     write_text,
 )
-from deadpeer.kernel.sysctl_order import Rule
-from deadpeer.kernel.sysctl_place import boot_id, network_namespace, place
-from deadpeer.kernel.sysctl_plan import plan_idle
-from deadpeer.kernel.sysctl_survey import lost, survey
-from deadpeer.kernel.sysctl_table import KEEPALIVE, SETTINGS, setting_named
 from deadpeer.platforms import LINUX
 from deadpeer.policy import Keepalive, State, assess
 
@@ -72,8 +72,8 @@ def test_the_keepalive_rows_take_what_a_socket_option_takes():
 @pytest.mark.netns
 def test_the_kernel_takes_what_the_rows_say_and_starts_with_their_defaults():
     code = (
-        "from deadpeer.kernel.sysctl import *\n"
-        "from deadpeer.kernel.sysctl_table import SETTINGS\n"
+        "from deadpeer.kernel.sysctl.values import *\n"
+        "from deadpeer.kernel.sysctl.table import SETTINGS\n"
         "for row in SETTINGS:\n"
         "    path, now = proc_path(row.key), read_setting(row)\n"
         "    if now is None: continue\n"
@@ -222,8 +222,8 @@ def test_this_process_stands_in_a_namespace_of_a_running_system():
 @pytest.mark.netns
 def test_a_new_namespace_is_not_the_first_and_has_the_kernels_values():
     code = (
-        "from deadpeer.kernel.sysctl_place import place\n"
-        "from deadpeer.kernel.sysctl import effective_defaults\n"
+        "from deadpeer.kernel.sysctl.place import place\n"
+        "from deadpeer.kernel.sysctl.values import effective_defaults\n"
         "from deadpeer.platforms import LINUX\n"
         "print(place().initial, place().namespace, effective_defaults().idle)\n"
     )
@@ -355,7 +355,7 @@ def test_a_value_that_may_not_be_read_is_access_denied(tmp_path):
     (root / TIME).chmod(0)
     code = GIVE_UP + (
         "import os, sys\n"
-        "from deadpeer.kernel.sysctl import read_all\n"
+        "from deadpeer.kernel.sysctl.values import read_all\n"
         "from deadpeer.errors import AccessDenied\n"
         "give_up_privileges()\n"
         "try: read_all(root=sys.argv[1])\n"

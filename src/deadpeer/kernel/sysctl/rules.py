@@ -19,8 +19,8 @@ Source:
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from deadpeer.kernel.sysctl_files import matches
-from deadpeer.kernel.sysctl_order import ConfigFile, Rule, reading_order
+from deadpeer.kernel.sysctl.files import matches
+from deadpeer.kernel.sysctl.order import ConfigFile, Rule, reading_order
 
 __all__ = ["Assignment", "Outcome", "Shadowed", "outcome"]
 

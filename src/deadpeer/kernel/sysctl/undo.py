@@ -12,9 +12,8 @@ from pathlib import Path
 
 from deadpeer.errors import ConfigError
 from deadpeer.kernel.staging import leftovers, refusal
-from deadpeer.kernel.sysctl import read_text
-from deadpeer.kernel.sysctl_place import boot_id, network_namespace
-from deadpeer.kernel.sysctl_record import (
+from deadpeer.kernel.sysctl.place import boot_id, network_namespace
+from deadpeer.kernel.sysctl.record import (
     OWN_FILE,
     FileChange,
     LiveChange,
@@ -24,7 +23,8 @@ from deadpeer.kernel.sysctl_record import (
     own_path,
     record_directory,
 )
-from deadpeer.kernel.sysctl_table import number_as_kernel_reads
+from deadpeer.kernel.sysctl.table import number_as_kernel_reads
+from deadpeer.kernel.sysctl.values import read_text
 
 __all__ = ["Found", "LiveUndo", "Undo", "choose_record", "plan_undo"]
 

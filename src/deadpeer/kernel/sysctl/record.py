@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from deadpeer.errors import ConfigError
-from deadpeer.kernel.sysctl_files import values_of
-from deadpeer.kernel.sysctl_table import SETTINGS
-from deadpeer.kernel.sysctl_tree import inside
+from deadpeer.kernel.sysctl.files import values_of
+from deadpeer.kernel.sysctl.table import SETTINGS
+from deadpeer.kernel.sysctl.tree import inside
 
 __all__ = [
     "OWN_FILE",

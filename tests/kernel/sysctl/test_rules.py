@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from tests import sysctl_programs
 from tests.sysctl_trees import LAYOUTS, plant
 
-from deadpeer.kernel.sysctl_order import ConfigFile, Rule
-from deadpeer.kernel.sysctl_rules import Assignment, outcome
-from deadpeer.kernel.sysctl_table import number_as_kernel_reads, setting_named
-from deadpeer.kernel.sysctl_tree import inside, read_files, readers
+from deadpeer.kernel.sysctl.order import ConfigFile, Rule
+from deadpeer.kernel.sysctl.rules import Assignment, outcome
+from deadpeer.kernel.sysctl.table import number_as_kernel_reads, setting_named
+from deadpeer.kernel.sysctl.tree import inside, read_files, readers
 
 KEY = "net/ipv4/tcp_keepalive_time"
 ROW = setting_named("time")

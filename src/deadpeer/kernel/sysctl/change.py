@@ -1,7 +1,7 @@
 """
 What a change of the system's settings would do, with everything checked.
 
-Nothing is changed here; ``sysctl_apply`` does that.
+Nothing is changed here; ``apply`` does that.
 """
 
 import os
@@ -12,10 +12,9 @@ from pathlib import Path
 
 from deadpeer.errors import ConfigError, UnsupportedError
 from deadpeer.kernel.staging import NewFile, refusal
-from deadpeer.kernel.sysctl import proc_path, read_text
-from deadpeer.kernel.sysctl_files import file_text, values_of
-from deadpeer.kernel.sysctl_place import is_running_system
-from deadpeer.kernel.sysctl_record import (
+from deadpeer.kernel.sysctl.files import file_text, values_of
+from deadpeer.kernel.sysctl.place import is_running_system
+from deadpeer.kernel.sysctl.record import (
     OWN_FILE,
     FileChange,
     LiveChange,
@@ -23,11 +22,12 @@ from deadpeer.kernel.sysctl_record import (
     own_path,
     record_directory,
 )
-from deadpeer.kernel.sysctl_table import (
+from deadpeer.kernel.sysctl.table import (
     Setting,
     number_as_kernel_reads,
     setting_named,
 )
+from deadpeer.kernel.sysctl.values import proc_path, read_text
 
 __all__ = ["Change", "checked", "own_file_now", "plan_change"]
 

@@ -9,7 +9,7 @@ import math
 from bisect import bisect_right
 
 from deadpeer.errors import ConfigError
-from deadpeer.kernel.sysctl_table import setting_named
+from deadpeer.kernel.sysctl.table import setting_named
 from deadpeer.platforms import Defaults
 from deadpeer.policy import Keepalive, State, assess
 
@@ -24,7 +24,7 @@ PROBES = (5, 4, 3, 2)
 ROUND_TRIP = 0.2
 DAY = 86_400
 
-# What a socket option can express, in seconds; see sysctl_table.
+# What a socket option can express, in seconds; see table.py.
 LONGEST = setting_named("time").highest
 
 

@@ -20,9 +20,9 @@ from deadpeer.kernel.staging import (
     refusal,
     sweep,
 )
-from deadpeer.kernel.sysctl import proc_path, write_text
-from deadpeer.kernel.sysctl_record import FileChange, Record, own_path
-from deadpeer.kernel.sysctl_undo import Found, Undo, plan_undo
+from deadpeer.kernel.sysctl.record import FileChange, Record, own_path
+from deadpeer.kernel.sysctl.undo import Found, Undo, plan_undo
+from deadpeer.kernel.sysctl.values import proc_path, write_text
 
 __all__ = ["put_back", "undo"]
 

@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deadpeer.kernel.sysctl import defaults_from, read_all
-from deadpeer.kernel.sysctl_files import file_text
-from deadpeer.kernel.sysctl_order import ConfigFile, Rule
-from deadpeer.kernel.sysctl_place import Place, place
-from deadpeer.kernel.sysctl_record import OWN_FILE
-from deadpeer.kernel.sysctl_rules import Outcome, outcome
-from deadpeer.kernel.sysctl_table import SETTINGS, Setting, number_as_kernel_reads
-from deadpeer.kernel.sysctl_tree import Readers, read_files, readers
+from deadpeer.kernel.sysctl.files import file_text
+from deadpeer.kernel.sysctl.order import ConfigFile, Rule
+from deadpeer.kernel.sysctl.place import Place, place
+from deadpeer.kernel.sysctl.record import OWN_FILE
+from deadpeer.kernel.sysctl.rules import Outcome, outcome
+from deadpeer.kernel.sysctl.table import SETTINGS, Setting, number_as_kernel_reads
+from deadpeer.kernel.sysctl.tree import Readers, read_files, readers
+from deadpeer.kernel.sysctl.values import defaults_from, read_all
 from deadpeer.platforms import Defaults
 
 __all__ = ["Survey", "Surveyed", "lost", "survey"]

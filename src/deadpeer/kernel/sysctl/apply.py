@@ -25,19 +25,19 @@ from deadpeer.kernel.staging import (
     refusal,
     sweep,
 )
-from deadpeer.kernel.sysctl import proc_path, read_text, write_text
-from deadpeer.kernel.sysctl_change import Change, own_file_now
-from deadpeer.kernel.sysctl_place import boot_id, network_namespace
-from deadpeer.kernel.sysctl_put_back import put_back
-from deadpeer.kernel.sysctl_record import (
+from deadpeer.kernel.sysctl.change import Change, own_file_now
+from deadpeer.kernel.sysctl.place import boot_id, network_namespace
+from deadpeer.kernel.sysctl.put_back import put_back
+from deadpeer.kernel.sysctl.record import (
     OWN_FILE,
     LiveChange,
     Record,
     next_name,
     own_path,
 )
-from deadpeer.kernel.sysctl_table import number_as_kernel_reads
-from deadpeer.kernel.sysctl_undo import plan_undo
+from deadpeer.kernel.sysctl.table import number_as_kernel_reads
+from deadpeer.kernel.sysctl.undo import plan_undo
+from deadpeer.kernel.sysctl.values import proc_path, read_text, write_text
 
 __all__ = ["apply"]
 

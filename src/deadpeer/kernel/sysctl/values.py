@@ -12,12 +12,12 @@ from pathlib import Path
 
 from deadpeer.errors import ConfigError, UnsupportedError
 from deadpeer.kernel.staging import refusal
-from deadpeer.kernel.sysctl_table import (
+from deadpeer.kernel.sysctl.table import (
     SETTINGS,
     Setting,
     number_as_kernel_reads,
 )
-from deadpeer.kernel.sysctl_tree import inside
+from deadpeer.kernel.sysctl.tree import inside
 from deadpeer.platforms import LINUX, Defaults
 
 __all__ = [

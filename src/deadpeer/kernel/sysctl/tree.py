@@ -12,7 +12,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from deadpeer.kernel.sysctl_order import DIRECTORIES, SYSCTL_CONF, ConfigFile, Rule
+from deadpeer.kernel.sysctl.order import DIRECTORIES, SYSCTL_CONF, ConfigFile, Rule
 
 __all__ = ["Readers", "inside", "read_files", "readers"]
 

@@ -3,14 +3,14 @@ The text of sysctl configuration files: what each line says, and how one is writ
 
 One grammar serves all readers. Where systemd, procps and busybox read the same
 line differently, the line keeps what they need to differ about, and
-``sysctl_rules`` decides.
+``rules`` decides.
 """
 
 import re
 from dataclasses import dataclass
 
 from deadpeer.errors import ConfigError
-from deadpeer.kernel.sysctl_table import SETTINGS
+from deadpeer.kernel.sysctl.table import SETTINGS
 
 __all__ = [
     "HEADER",

@@ -21,12 +21,12 @@ from deadpeer.errors import (
     UnsupportedError,
 )
 from deadpeer.kernel.staging import LEFTOVER, leftovers, locked, sweep
-from deadpeer.kernel.sysctl_apply import apply
-from deadpeer.kernel.sysctl_change import checked, plan_change
-from deadpeer.kernel.sysctl_files import file_text
-from deadpeer.kernel.sysctl_put_back import undo
-from deadpeer.kernel.sysctl_record import OWN_FILE, load, newest_first
-from deadpeer.kernel.sysctl_undo import Found, choose_record, plan_undo
+from deadpeer.kernel.sysctl.apply import apply
+from deadpeer.kernel.sysctl.change import checked, plan_change
+from deadpeer.kernel.sysctl.files import file_text
+from deadpeer.kernel.sysctl.put_back import undo
+from deadpeer.kernel.sysctl.record import OWN_FILE, load, newest_first
+from deadpeer.kernel.sysctl.undo import Found, choose_record, plan_undo
 
 TIME = "net.ipv4.tcp_keepalive_time"
 PROBES = "net.ipv4.tcp_keepalive_probes"
@@ -613,12 +613,12 @@ LIVE = """
 import os, subprocess, sys
 from pathlib import Path
 from deadpeer.errors import DeadPeerError
-from deadpeer.kernel.sysctl import effective_defaults
-from deadpeer.kernel.sysctl_apply import apply
-from deadpeer.kernel.sysctl_change import plan_change
-from deadpeer.kernel.sysctl_place import network_namespace
-from deadpeer.kernel.sysctl_put_back import undo
-from deadpeer.kernel.sysctl_undo import choose_record, plan_undo
+from deadpeer.kernel.sysctl.values import effective_defaults
+from deadpeer.kernel.sysctl.apply import apply
+from deadpeer.kernel.sysctl.change import plan_change
+from deadpeer.kernel.sysctl.place import network_namespace
+from deadpeer.kernel.sysctl.put_back import undo
+from deadpeer.kernel.sysctl.undo import choose_record, plan_undo
 
 records = Path(sys.argv[1])
 assert network_namespace() != int(sys.argv[2]), "this is the machine's own"

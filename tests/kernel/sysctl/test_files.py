@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deadpeer.errors import ConfigError
-from deadpeer.kernel.sysctl_files import (
+from deadpeer.kernel.sysctl.files import (
     HEADER,
     Line,
     canonical_key,
@@ -16,7 +16,7 @@ from deadpeer.kernel.sysctl_files import (
     parse,
     values_of,
 )
-from deadpeer.kernel.sysctl_table import SETTINGS, number_as_kernel_reads
+from deadpeer.kernel.sysctl.table import SETTINGS, number_as_kernel_reads
 
 KEY = "net/ipv4/tcp_retries2"
 
