@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from deadpeer.errors import ConfigError, KernelRefused, UnsupportedError
 from deadpeer.kernel.current_platform import this_platform
@@ -128,27 +128,30 @@ def protect(
     if rtt is not None:
         require_seconds("rtt", rtt, zero=True)
     row = this_platform()
-    with borrowed(sock) as open_sock:
-        listening = is_listening(open_sock)
-        info = read_tcp_info(open_sock)
     defaults = system_defaults(row)
-    measured = info.round_trip if info and info.is_connected else None
-    if within is None:
-        wanted = keepalive or Keepalive()
-        path = (measured or 0.0) if rtt is None else rtt
-    else:
-        made = planned(
-            within=within,
-            rtt=rtt,
-            measured=measured,
-            platform=row,
-            defaults=defaults,
-            allow_stalled_reader=allow_stalled_reader,
-        )
-        wanted, path = made.keepalive, made.rtt
-    if listening:
-        _require_inherited(wanted, row)
-    applied = apply(sock, wanted, platform=row)
+    # Held from the first look to the last setting, so that a descriptor which is
+    # closed and given out again meanwhile cannot take another socket's plan.
+    with borrowed(sock) as held:
+        listening = is_listening(held)
+        info = read_tcp_info(held)
+        measured = info.round_trip if info and info.is_connected else None
+        if within is None:
+            wanted = keepalive or Keepalive()
+            path = (measured or 0.0) if rtt is None else rtt
+        else:
+            made = planned(
+                within=within,
+                rtt=rtt,
+                measured=measured,
+                platform=row,
+                defaults=defaults,
+                allow_stalled_reader=allow_stalled_reader,
+            )
+            wanted, path = made.keepalive, made.rtt
+        if listening:
+            _require_inherited(wanted, row)
+        # An undo later on goes by what the caller has, not by what was held.
+        applied = replace(apply(held, wanted, platform=row), thing=sock)
     assessment = assess(applied.keepalive, rtt=path, defaults=defaults, platform=row)
     if within is not None and assessment.worst > within:
         applied.undo()
