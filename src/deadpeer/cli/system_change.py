@@ -83,12 +83,17 @@ class Proposal:
         return lost(self.picture, values_of(self.change.file.new) or {})
 
     @property
+    def is_elsewhere(self) -> bool:
+        """Whether this is a namespace that comes and goes with its processes."""
+        return self.picture.place is not None and self.picture.place.initial is False
+
+    @property
     def notes(self) -> list[str]:
         """What these settings do not do, as sentences."""
         busy = in_words(rounded_up(self.after.busy.latest))
         notes = [SWITCH, ARMED, IN_FLIGHT.format(busy=busy)]
         here = self.picture.place
-        if here and here.initial is False:
+        if here and self.is_elsewhere:
             notes.append(ELSEWHERE.format(namespace=here.namespace))
         if self.within is None:
             return notes
@@ -109,7 +114,8 @@ class Proposal:
             )
         for found in self.lost:
             yield _lost_line(found)
-        if self.change.file is None and not self.change.is_empty:
+        passing = self.change.file is None and not self.change.is_empty
+        if passing and not self.is_elsewhere:
             yield "this lasts until the next boot; --persist keeps it"
 
     def verdict(self, record: Path | None) -> str:
