@@ -72,6 +72,8 @@ class Applied:
         """
         Restore the values that were there, and say which are now pinned.
 
+        Of several changes to one socket, the last has to be undone first.
+
         Returns:
             What is in force after it.
 

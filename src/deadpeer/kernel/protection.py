@@ -52,6 +52,8 @@ class Protection:
         """
         Restore the values that were there, and say which are now pinned.
 
+        Of several changes to one socket, the last has to be undone first.
+
         Raises:
             NotTcp: The socket was closed, or its descriptor is another
                 socket's now; nothing was changed.

@@ -113,7 +113,8 @@ def map_errors(sock: object = None) -> Iterator[None]:
     Raises:
         PeerTimedOut: Probes or data went unanswered (ETIMEDOUT).
         PeerReset: The peer lost its state (ECONNRESET), or the connection is
-            gone since an earlier error (EPIPE).
+            gone since an earlier error (EPIPE); a write after both sides have
+            said goodbye looks the same.
         PeerUnreachable: The way to the peer is gone (EHOSTUNREACH, …).
         ConnectionDestroyed: This host's administrator ended it (ECONNABORTED).
 
