@@ -6,6 +6,7 @@ import pytest
 from deadpeer.errors import ConfigError
 from deadpeer.lab.scenario import Expectation, Fault, Scenario, Situation
 from deadpeer.lab.selection import WRITE_EVERY, choose_cells, outage, settings_for
+from deadpeer.platforms import Defaults
 from deadpeer.policy.keepalive import Keepalive
 
 WRITES = Situation.IDLE_THEN_WRITE
@@ -209,3 +210,18 @@ def test_settings_that_find_nothing_are_predicted_to_find_nothing():
     assert all(cell.earliest > cell.observed_for for cell in cells)
     idle = next(cell for cell in cells if cell.situation is Situation.IDLE)
     assert idle.earliest == math.inf
+
+
+def test_on_a_kernel_that_lacks_an_option_the_plan_does_without_it():
+    known = Defaults(hz=250)
+    older, newer = (
+        {each.name: each.keepalive for each in settings_for(scenario)}
+        for scenario in (
+            Scenario(within=10, defaults=known, lacks=("rto_max",)),
+            Scenario(within=10, defaults=known),
+        )
+    )
+
+    assert newer["plan"].rto_max is not None
+    assert older["plan"].rto_max is None
+    assert older["plan"].user_timeout

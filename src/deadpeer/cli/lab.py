@@ -152,7 +152,9 @@ def command(
     if earlier is not None:
         run = read_run(earlier)
     else:
-        scenario = Scenario(
+        from deadpeer.lab.runner import fitted
+
+        asked = Scenario(
             within=within,
             rtt=rtt,
             families=FAMILIES[family],
@@ -162,6 +164,7 @@ def command(
             allow_stalled_reader=allow_stalled_reader,
             defaults=effective_defaults(),
         )
+        scenario = fitted(asked)
         if list_only:
             _list(scenario, as_json=as_json)
             return

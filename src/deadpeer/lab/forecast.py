@@ -18,6 +18,7 @@ from deadpeer.lab.scenario import (
     Outcome,
     Situation,
 )
+from deadpeer.policy.patience import ASKING, ASKING_LATE
 from deadpeer.policy.predict import Span, State, predict
 from deadpeer.policy.timers import lateness, retransmission_timeout
 
@@ -34,10 +35,8 @@ __all__ = [
 
 NEVER: Span = (math.inf, math.inf)
 
-# When a router that finds no neighbour says so: three questions a second apart.
-# Source: Linux net/core/neighbour.c, neigh_timer_handler(); ip-sysctl,
-# mcast_solicit (3) and retrans_time_ms (1000), the same for ARP and IPv6.
-ARP_GIVES_UP: Span = (3.0, 3.0 + 3 * lateness(1.0))
+# When a router that finds no neighbour says so.
+ARP_GIVES_UP: Span = (ASKING, ASKING_LATE)
 
 # When a rebooting peer answers again, in seconds after its link went down: the
 # lab brings it back at the first instant, and needs a little to set it up.

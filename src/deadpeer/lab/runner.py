@@ -8,18 +8,20 @@ listened to, and ended, whatever happens.
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from deadpeer import errors
 from deadpeer.errors import LabError
+from deadpeer.kernel.current_platform import this_platform
 from deadpeer.lab.leash import Child
 from deadpeer.lab.plain import from_plain, to_plain
 from deadpeer.lab.scenario import Measurement, Run, Scenario
 from deadpeer.lab.selection import choose_cells, settings_for
+from deadpeer.platforms import LINUX
 
-__all__ = ["Progress", "run"]
+__all__ = ["Progress", "fitted", "run"]
 
 # The worker says something several times a second; after so many seconds of
 # silence it hangs, and is ended.
@@ -47,6 +49,20 @@ class Progress:
     measurement: Measurement | None = None
 
 
+def fitted(scenario: Scenario) -> Scenario:
+    """
+    Return the scenario for the kernel that runs here.
+
+    Args:
+        scenario: What to do, on a kernel that may have more options.
+
+    Raises:
+        UnsupportedError: This is no system that the table knows.
+    """
+    missing = sorted(set(LINUX.options) - set(this_platform().options))
+    return replace(scenario, lacks=tuple(missing))
+
+
 def run(
     scenario: Scenario, *, progress: Callable[[Progress], object] | None = None
 ) -> Run:
@@ -69,6 +85,7 @@ def run(
         MissingExtra: pyroute2 is not installed.
         LabError: Networks cannot be built here; says why.
     """
+    scenario = fitted(scenario)
     cells = {cell.id: to_plain(cell) for cell in choose_cells(scenario)}
     started = datetime.now().astimezone().isoformat(timespec="seconds")
     started_at = time.monotonic()

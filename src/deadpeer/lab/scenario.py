@@ -255,6 +255,8 @@ class Scenario:
         custom: Settings to judge by the same promise, in place of the plan.
         allow_stalled_reader: Plan with ``TCP_RTO_MAX_MS``.
         defaults: The system's settings that the lab's client has.
+        lacks: Settings, by our names, for which the kernel that is measured has
+            no option; the plan does without them.
 
     Raises:
         ConfigError: A family is neither 4 nor 6, or a duration is negative.
@@ -268,6 +270,7 @@ class Scenario:
     custom: Keepalive | None = None
     allow_stalled_reader: bool = False
     defaults: Defaults = LINUX.defaults
+    lacks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.families or not set(self.families) <= {4, 6}:

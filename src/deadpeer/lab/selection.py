@@ -7,11 +7,12 @@ costs little; what costs time is the longest observation.
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deadpeer.errors import ConfigError
 from deadpeer.lab.forecast import nominal_facts, with_forecast
 from deadpeer.lab.scenario import Cell, Fault, Scenario, Setting, Situation
+from deadpeer.platforms import LINUX
 from deadpeer.policy.assess import assess
 from deadpeer.policy.keepalive import Keepalive
 from deadpeer.policy.planner import plan
@@ -84,9 +85,11 @@ def settings_for(scenario: Scenario) -> tuple[Setting, ...]:
     nothing = setting("nothing", Keepalive(), None)
     if scenario.custom is not None:
         return nothing, setting("custom", scenario.custom.rounded(), scenario.within)
+    known = {n: o for n, o in LINUX.options.items() if n not in scenario.lacks}
     planned = plan(
         within=scenario.within,
         rtt=scenario.rtt or None,
+        platform=replace(LINUX, options=known),
         defaults=defaults,
         allow_stalled_reader=scenario.allow_stalled_reader,
     ).keepalive

@@ -20,7 +20,7 @@ Source:
 
 from deadpeer.policy.timers import lateness
 
-__all__ = ["end_of_patience", "put_off", "with_reports"]
+__all__ = ["ASKING", "ASKING_LATE", "end_of_patience", "put_off", "with_reports"]
 
 # What passes between a router's first packet for a neighbour that is gone and
 # its report: three questions, a second apart. It asks anew before each report.

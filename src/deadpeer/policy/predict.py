@@ -235,13 +235,13 @@ class _Case:
     # -- data in flight: the retransmission timer ---------------------------
 
     def unacknowledged(self, state: State, written_at: Span) -> Bound:
-        first = first_retransmission(self.rtt, self.defaults)
         patience, why = self._patience()
         # What never left, because the own carrier is lost, counts from the write.
         earliest = max(0.0, written_at[0] + patience)
         if self.timeout:
             latest = self._timed_out(written_at)
         else:
+            first = first_retransmission(self.rtt, self.defaults)
             last = min(self.rto_max, patience)
             latest = written_at[1] + first[1] + patience + last + self.late(last)
         return _bound(state, (earliest, latest), self._outlasts(), why)
