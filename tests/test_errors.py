@@ -58,8 +58,10 @@ KINDS: list[type[errors.DeadPeerError]] = [
 ]
 # Every fact that an error may carry, by its keyword.
 FACTS: dict[str, st.SearchStrategy[object]] = {
+    "breach": st.text(),
     "capability": st.text(),
     "errno": st.sampled_from([None, *errno.errorcode]),
+    "evidence": st.none() | st.tuples(st.floats(0, 1e9)),
     "extra": st.text(),
     "field": st.text(),
     "operation": st.text(),
@@ -67,6 +69,7 @@ FACTS: dict[str, st.SearchStrategy[object]] = {
     "peer": st.text(),
     "pid": st.none() | st.integers(1),
     "platform": st.text(),
+    "reason": st.text(),
     "silence": st.none() | st.floats(0, 1e9),
     "value": st.none() | st.integers() | st.text(),
 }

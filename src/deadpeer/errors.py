@@ -12,6 +12,9 @@ Every exception of the package: one tree, each with a remedy and an exit code.
     ├── KernelRefused       (OSError)              exit 5   the kernel said no, nothing changed
     ├── LabError                                   exit 6   the lab could not be built
     ├── ConnectionDestroyed (ConnectionAbortedError) exit 11  ended by this host's administrator
+    ├── LocalProtocolError  (RuntimeError)         exit 12  this end broke the protocol
+    ├── RemoteProtocolError (ConnectionError)      exit 13  the peer broke the protocol
+    ├── PeerClosed          (ConnectionError)      exit 14  the peer said goodbye; nothing is wrong
     └── PeerDead            (ConnectionError)      exit 10  the verdict, with its evidence
         ├── PeerTimedOut    (TimeoutError)                  ETIMEDOUT
         ├── PeerReset       (ConnectionResetError)          ECONNRESET: it lost its state
@@ -32,13 +35,16 @@ __all__ = [
     "DeadPeerError",
     "KernelRefused",
     "LabError",
+    "LocalProtocolError",
     "MissingExtra",
     "NotTcp",
+    "PeerClosed",
     "PeerDead",
     "PeerReset",
     "PeerSilent",
     "PeerTimedOut",
     "PeerUnreachable",
+    "RemoteProtocolError",
     "UnsupportedError",
 ]
 
@@ -193,6 +199,61 @@ class LabError(DeadPeerError):
     exit_code: ClassVar[int] = 6
 
 
+class LocalProtocolError(DeadPeerError, RuntimeError):
+    """
+    This end did what the protocol does not allow; nothing was sent.
+
+    Attributes:
+        breach: Which rule, as one word of the table of the wire format.
+    """
+
+    exit_code: ClassVar[int] = 12
+
+    def __init__(self, message: str = "", *, hint: str = "", breach: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.breach = breach
+
+
+class RemoteProtocolError(DeadPeerError, ConnectionError):
+    """
+    The peer did what the protocol does not allow; the connection was ended.
+
+    Attributes:
+        breach: Which rule, as one word of the table of the wire format.
+        peer: The other end's address, as text; empty if unknown.
+    """
+
+    exit_code: ClassVar[int] = 13
+
+    def __init__(
+        self, message: str = "", *, hint: str = "", breach: str = "", peer: str = ""
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.breach = breach
+        self.peer = peer
+        self.errno = None  # no system call failed
+
+
+class PeerClosed(DeadPeerError, ConnectionError):
+    """
+    The connection was closed in good order; nothing more will come.
+
+    Attributes:
+        reason: What the one who closed said, one word of the wire format.
+        peer: The other end's address, as text; empty if unknown.
+    """
+
+    exit_code: ClassVar[int] = 14
+
+    def __init__(
+        self, message: str = "", *, hint: str = "", reason: str = "", peer: str = ""
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
+        self.peer = peer
+        self.errno = None  # no system call failed
+
+
 class _Verdict(DeadPeerError, ConnectionError):
     """
     An ended connection, with the evidence.
@@ -234,9 +295,23 @@ class PeerDead(_Verdict):
         peer: The other end's address, as text; empty if unknown.
         silence: Seconds since it was last heard, or None.
         errno: The kernel's error number, or None if a heartbeat decided.
+        evidence: A ``deadpeer.core.events.Evidence``, or None if the kernel decided.
     """
 
     exit_code: ClassVar[int] = 10
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        hint: str = "",
+        peer: str = "",
+        silence: float | None = None,
+        errno: int | None = None,
+        evidence: Any = None,
+    ) -> None:
+        super().__init__(message, hint=hint, peer=peer, silence=silence, errno=errno)
+        self.evidence = evidence
 
 
 class PeerTimedOut(PeerDead, TimeoutError):
