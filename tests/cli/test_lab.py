@@ -12,7 +12,7 @@ from deadpeer.cli.lab import REPORT, command
 from deadpeer.cli.root import run
 from deadpeer.errors import LabError
 from deadpeer.lab import runner
-from deadpeer.lab.replay import run_from_text
+from deadpeer.lab.rendering.replay import run_from_text
 from deadpeer.lab.scenario import Run, Scenario
 from deadpeer.lab.selection import choose_cells
 from deadpeer.policy.keepalive import Keepalive

@@ -17,10 +17,10 @@ from deadpeer.cli.lab import REPORT
 from deadpeer.cli.lab_progress import watched
 from deadpeer.cli.lab_table import print_run
 from deadpeer.cli.root import run
-from deadpeer.lab.replay import run_from_text
+from deadpeer.lab.rendering.replay import run_from_text
+from deadpeer.lab.rendering.watching import Watching
 from deadpeer.lab.scenario import Scenario
 from deadpeer.lab.selection import choose_cells
-from deadpeer.lab.watching import Watching
 
 
 @pytest.fixture(autouse=True)

@@ -16,10 +16,10 @@ from deadpeer.cli.lab_table import print_cells, print_run
 from deadpeer.cli.output import messages, print_json, stdout
 from deadpeer.errors import MissingExtra, UnsupportedError
 from deadpeer.kernel.sysctl.values import effective_defaults
-from deadpeer.lab.page import page, poster
+from deadpeer.lab.rendering.page import page, poster
+from deadpeer.lab.rendering.watching import Watching
 from deadpeer.lab.scenario import Run, Scenario
 from deadpeer.lab.selection import choose_cells
-from deadpeer.lab.watching import Watching
 from deadpeer.policy.keepalive import Keepalive
 
 __all__ = ["command"]

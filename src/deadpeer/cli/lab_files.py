@@ -6,7 +6,7 @@ from pathlib import Path
 
 from deadpeer.errors import AccessDenied, ConfigError
 from deadpeer.kernel.staging import NewFile, perform, refusal, sweep
-from deadpeer.lab.replay import run_from_text
+from deadpeer.lab.rendering.replay import run_from_text
 from deadpeer.lab.scenario import Run
 
 __all__ = ["read_run", "require_writable", "write"]

@@ -9,9 +9,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from deadpeer.lab.rendering.watching import News, Watching
+from deadpeer.lab.rendering.words import DONE, about, state_label
 from deadpeer.lab.scenario import Scenario
-from deadpeer.lab.watching import News, Watching
-from deadpeer.lab.words import DONE, about, state_label
 
 __all__ = ["picture", "watched"]
 

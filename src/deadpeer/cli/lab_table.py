@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from deadpeer.lab.report import (
+from deadpeer.lab.rendering.report import (
     Glance,
     Section,
     glance,
@@ -14,16 +14,16 @@ from deadpeer.lab.report import (
     outside,
     sections,
 )
-from deadpeer.lab.row import Row, story
-from deadpeer.lab.scenario import Cell, Measurement, Run
-from deadpeer.lab.summary import summary
-from deadpeer.lab.words import (
+from deadpeer.lab.rendering.row import Row, story
+from deadpeer.lab.rendering.summary import summary
+from deadpeer.lab.rendering.words import (
     DONE,
     about,
     exactly,
     span,
     state_label,
 )
+from deadpeer.lab.scenario import Cell, Measurement, Run
 
 __all__ = ["print_cells", "print_run"]
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from deadpeer.lab.report import Section, glance, sections
-from deadpeer.lab.row import Row
+from deadpeer.lab.rendering.report import Section, glance, sections
+from deadpeer.lab.rendering.row import Row
+from deadpeer.lab.rendering.words import about, title_of, used
 from deadpeer.lab.scenario import Fault, Measurement, Run, Setting, Situation
 from deadpeer.lab.selection import outage
-from deadpeer.lab.words import about, title_of, used
 
 __all__ = ["digest"]
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from tests.lab.made_run import by_hand, failed, made_run
 
-from deadpeer.lab.report import (
+from deadpeer.lab.rendering.report import (
     glance,
     headline,
     one_by_one,

@@ -8,7 +8,15 @@ so a table has a row for each thing that can happen, and not for each connection
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from deadpeer.lab.row import Row
+from deadpeer.lab.rendering.row import Row
+from deadpeer.lab.rendering.words import (
+    DONE,
+    about,
+    exactly,
+    only_when,
+    state_label,
+    title_of,
+)
 from deadpeer.lab.scenario import (
     Cell,
     Fault,
@@ -18,14 +26,6 @@ from deadpeer.lab.scenario import (
     Situation,
 )
 from deadpeer.lab.selection import outage
-from deadpeer.lab.words import (
-    DONE,
-    about,
-    exactly,
-    only_when,
-    state_label,
-    title_of,
-)
 
 __all__ = [
     "Glance",

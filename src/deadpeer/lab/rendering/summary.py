@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from deadpeer.lab.report import glance, headline, sections
-from deadpeer.lab.row import Row
+from deadpeer.lab.rendering.report import glance, headline, sections
+from deadpeer.lab.rendering.row import Row
+from deadpeer.lab.rendering.words import DONE, about, exactly, only_when, used
 from deadpeer.lab.scenario import Fault, Measurement, Run
-from deadpeer.lab.words import DONE, about, exactly, only_when, used
 
 __all__ = ["summary"]
 

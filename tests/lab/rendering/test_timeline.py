@@ -8,12 +8,12 @@ import pytest
 from tests.lab.made_run import by_hand, failed, made_run
 from tests.lab.parsed import parsed
 
-from deadpeer.lab.digest import digest
-from deadpeer.lab.looks import COLOURS, PICTURE
-from deadpeer.lab.page import poster
-from deadpeer.lab.report import one_by_one, sections
+from deadpeer.lab.rendering.digest import digest
+from deadpeer.lab.rendering.looks import COLOURS, PICTURE
+from deadpeer.lab.rendering.page import poster
+from deadpeer.lab.rendering.report import one_by_one, sections
+from deadpeer.lab.rendering.timeline import NARROW, WIDE, Layout, Picture, inline
 from deadpeer.lab.scenario import Run, Scenario
-from deadpeer.lab.timeline import NARROW, WIDE, Layout, Picture, inline
 
 SVG = "{http://www.w3.org/2000/svg}"
 SMALL = 40_000  # bytes that a picture in a README may have

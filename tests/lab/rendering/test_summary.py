@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from tests.lab.made_run import by_hand, failed, made_run
 
+from deadpeer.lab.rendering.summary import summary
 from deadpeer.lab.scenario import Scenario
-from deadpeer.lab.summary import summary
 from deadpeer.policy.keepalive import Keepalive
 
 

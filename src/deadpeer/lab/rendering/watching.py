@@ -7,9 +7,9 @@ Fed with the news of a run as it comes, and asked at any time.
 from collections.abc import Iterable
 from typing import Protocol
 
-from deadpeer.lab.row import Row
+from deadpeer.lab.rendering.row import Row
+from deadpeer.lab.rendering.words import exactly, state_label
 from deadpeer.lab.scenario import Cell, Fault, Measurement, Setting, Situation
-from deadpeer.lab.words import exactly, state_label
 
 __all__ = ["News", "Watching"]
 

@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 from deadpeer.errors import ConfigError
-from deadpeer.lab.page import DATA_CLOSES, DATA_OPENS
+from deadpeer.lab.rendering.page import DATA_CLOSES, DATA_OPENS
 from deadpeer.lab.scenario import Run
 
 __all__ = ["run_from_text"]

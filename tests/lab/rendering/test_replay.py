@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from tests.lab.made_run import by_hand, failed, made_run
 
 from deadpeer.errors import ConfigError
-from deadpeer.lab.page import page
-from deadpeer.lab.replay import run_from_text
+from deadpeer.lab.rendering.page import page
+from deadpeer.lab.rendering.replay import run_from_text
 from deadpeer.lab.scenario import Scenario
 
 

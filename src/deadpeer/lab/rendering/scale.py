@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from deadpeer.lab.report import Section
+from deadpeer.lab.rendering.report import Section
 
 __all__ = ["Scale", "scale_for"]
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from deadpeer.lab.rendering.words import about, exactly, span
 from deadpeer.lab.scenario import Cell, Expectation, Measurement
-from deadpeer.lab.words import about, exactly, span
 
 __all__ = ["Row", "story"]
 

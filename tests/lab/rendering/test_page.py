@@ -8,10 +8,10 @@ import pytest
 from tests.lab.made_run import by_hand, failed, made_run
 from tests.lab.parsed import parsed
 
-from deadpeer.lab.page import MARK, page
-from deadpeer.lab.page_style import STYLE
+from deadpeer.lab.rendering.page import MARK, page
+from deadpeer.lab.rendering.page_style import STYLE
+from deadpeer.lab.rendering.words import DONE, FAULTS, SITUATIONS, state_label
 from deadpeer.lab.scenario import Fault, Run, Scenario, Situation
-from deadpeer.lab.words import DONE, FAULTS, SITUATIONS, state_label
 
 EVIL = "</script><script>alert(1)</script><b onclick='x()'>&amp; \x1b[31m"
 

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from textwrap import wrap
 
-from deadpeer.lab.bars import Pen, bar, diamond, in_brief
-from deadpeer.lab.looks import COLOURS, PICTURE
-from deadpeer.lab.markup import Markup, element, joined
-from deadpeer.lab.report import Section
-from deadpeer.lab.row import Row
-from deadpeer.lab.scale import Scale, scale_for
-from deadpeer.lab.words import about, settings_in_words
+from deadpeer.lab.rendering.bars import Pen, bar, diamond, in_brief
+from deadpeer.lab.rendering.looks import COLOURS, PICTURE
+from deadpeer.lab.rendering.markup import Markup, element, joined
+from deadpeer.lab.rendering.report import Section
+from deadpeer.lab.rendering.row import Row
+from deadpeer.lab.rendering.scale import Scale, scale_for
+from deadpeer.lab.rendering.words import about, settings_in_words
 
 __all__ = ["NARROW", "WIDE", "Layout", "Picture", "inline", "standalone"]
 

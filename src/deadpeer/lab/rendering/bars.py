@@ -9,11 +9,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from deadpeer.lab.markup import Markup, element
-from deadpeer.lab.row import Row
-from deadpeer.lab.scale import Scale
+from deadpeer.lab.rendering.markup import Markup, element
+from deadpeer.lab.rendering.row import Row
+from deadpeer.lab.rendering.scale import Scale
+from deadpeer.lab.rendering.words import about, exactly
 from deadpeer.lab.scenario import Fault
-from deadpeer.lab.words import about, exactly
 
 __all__ = ["Pen", "bar", "diamond", "in_brief"]
 

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable
 
-from deadpeer.lab.markup import Markup, element
-from deadpeer.lab.report import Glance, Section
-from deadpeer.lab.row import Row, story
-from deadpeer.lab.scenario import Measurement, Setting
-from deadpeer.lab.words import (
+from deadpeer.lab.rendering.markup import Markup, element
+from deadpeer.lab.rendering.report import Glance, Section
+from deadpeer.lab.rendering.row import Row, story
+from deadpeer.lab.rendering.words import (
     about,
     state_label,
     title_of,
 )
+from deadpeer.lab.scenario import Measurement, Setting
 
 __all__ = ["failures_list", "glance_table", "measurements_table", "settings_table"]
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.lab.made_run import by_hand, failed
 
-from deadpeer.lab.report import sections
-from deadpeer.lab.scale import Scale, scale_for
+from deadpeer.lab.rendering.report import sections
+from deadpeer.lab.rendering.scale import Scale, scale_for
 
 SCALES = st.builds(
     Scale,

@@ -9,21 +9,28 @@ import json
 from collections.abc import Iterator
 from itertools import chain
 
-from deadpeer.lab.digest import digest
-from deadpeer.lab.markup import Markup, element, joined
-from deadpeer.lab.page_style import STYLE
-from deadpeer.lab.page_tables import (
+from deadpeer.lab.rendering.digest import digest
+from deadpeer.lab.rendering.markup import Markup, element, joined
+from deadpeer.lab.rendering.page_style import STYLE
+from deadpeer.lab.rendering.page_tables import (
     failures_list,
     glance_table,
     measurements_table,
     settings_table,
 )
-from deadpeer.lab.report import Section, glance, headline, one_by_one, outside, sections
+from deadpeer.lab.rendering.report import (
+    Section,
+    glance,
+    headline,
+    one_by_one,
+    outside,
+    sections,
+)
+from deadpeer.lab.rendering.summary import summary
+from deadpeer.lab.rendering.timeline import NARROW, WIDE, Picture, inline, standalone
+from deadpeer.lab.rendering.words import DONE, FAULTS, SITUATIONS, about, state_label
 from deadpeer.lab.scenario import Fault, Run, Situation
 from deadpeer.lab.selection import outage
-from deadpeer.lab.summary import summary
-from deadpeer.lab.timeline import NARROW, WIDE, Picture, inline, standalone
-from deadpeer.lab.words import DONE, FAULTS, SITUATIONS, about, state_label
 
 __all__ = ["DATA_CLOSES", "DATA_OPENS", "MARK", "page", "poster"]
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.lab.parsed import parsed
 
-from deadpeer.lab.markup import Markup, element, joined
+from deadpeer.lab.rendering.markup import Markup, element, joined
 
 
 @given(st.text(), st.text())

@@ -1,6 +1,6 @@
 """What the page around the pictures looks like."""
 
-from deadpeer.lab.looks import COLOURS, PICTURE
+from deadpeer.lab.rendering.looks import COLOURS, PICTURE
 
 __all__ = ["STYLE"]
 
