@@ -1,0 +1,68 @@
+"""
+NFD-E: a fixed margin on top of an arrival time that is learnt.
+
+    deadline = EA(l+1) + α        EA: the mean over n beats, see ``expected``
+
+The mean hardly feels one late beat, so the next is expected on schedule; that
+is better than ``Fixed`` after a late one. Its weakness: a sender that *stalls
+and shifts its schedule* (one that sleeps between beats does) is late for good,
+and the mean needs n beats to learn it; all that time it is suspected again and
+again. ``TwoWindow`` cures exactly that.
+
+Source:
+    W. Chen, S. Toueg, M. K. Aguilera: On the quality of service of failure
+    detectors. IEEE Transactions on Computers 51(5), 2002, section 6 (NFD-E).
+"""
+
+from deadpeer.core.detectors.base import FLOOR, WINDOW, Silence, require_count
+from deadpeer.core.detectors.expected import ExpectedArrival
+from deadpeer.policy.keepalive import require_seconds
+
+__all__ = ["Chen"]
+
+
+class Chen(Silence):
+    """
+    Wait until the mean arrival time of the next beat, and a margin.
+
+    Args:
+        interval: Seconds between two beats.
+        margin: Seconds by which a beat may be late: α of the paper.
+        window: How many beats the mean is over: n of the paper.
+        floor: The smallest margin, in seconds.
+
+    Raises:
+        ConfigError: A value is outside its range.
+
+    >>> detector = Chen(interval=1, margin=2)
+    >>> detector.beat(0, now=100.0)
+    >>> detector.beat(1, now=101.5)
+    >>> detector.deadline()
+    104.25
+    """
+
+    __slots__ = ("_arrivals", "margin", "window")
+
+    def __init__(
+        self,
+        *,
+        interval: float,
+        margin: float = FLOOR,
+        window: int = WINDOW,
+        floor: float = FLOOR,
+    ) -> None:
+        super().__init__(interval=interval, floor=floor)
+        self.margin = require_seconds("margin", margin, zero=True)
+        self.window = require_count("window", window)
+        self._arrivals = ExpectedArrival(interval=interval, size=window)
+
+    def expect(self, sequence: int, now: float) -> float:
+        """
+        Return the expected arrival of the next beat plus the margin, in seconds.
+
+        Args:
+            sequence: The beat's number.
+            now: The instant at which it arrived, in seconds.
+        """
+        self._arrivals.arrived(sequence, now)
+        return self._arrivals.of(sequence + 1) + max(self.margin, self.floor)
