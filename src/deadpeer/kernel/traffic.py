@@ -51,7 +51,7 @@ class Traffic(NamedTuple):
     Instants are on the clock of the ``now`` that was handed in. A field keeps
     its default where the system does not tell.
 
-    Args:
+    Attributes:
         arrived_at: When bytes last arrived in order from the peer, read by us
             or not. Pure acknowledgements, a FIN, and what had no room in our
             buffer do not count; a connection that never received has -inf.
