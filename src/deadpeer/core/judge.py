@@ -1,0 +1,319 @@
+"""
+The judgement: one pure function over a row of numbers.
+
+Hearing never decides: ``row.heard_at = now`` is all that a received byte costs.
+``judge`` is called when a row's ``wake_at`` has come. It answers with an action,
+which the driver carries out, and with the instant at which it wants to be
+called again, which the caller stores in ``row.wake_at``.
+
+Nobody is accused on a deadline alone. When one has passed, ``judge`` first says
+``VERIFY``: the driver lets everything that has arrived be read, asks the kernel
+what it knows, and calls again with ``drained`` facts. Source of that idea: Ma et
+al., SafeTimer, USENIX ATC 2018, section 4.
+"""
+
+from typing import NamedTuple
+
+from deadpeer.core.states import CODES, State
+from deadpeer.policy.heartbeat import Heartbeat
+
+__all__ = [
+    "ALIVE",
+    "CLOSED",
+    "CONNECTING",
+    "DEAD",
+    "DIED",
+    "NEVER",
+    "NOTHING",
+    "NO_FACTS",
+    "PING",
+    "PUNCTUAL",
+    "RECOVERED",
+    "SUSPECT",
+    "SUSPECTED",
+    "UNKNOWN",
+    "VERIFY",
+    "Facts",
+    "Row",
+    "judge",
+]
+
+# Actions.
+NOTHING = 0
+PING = 1  # send a ping; the deadline runs from now, sent or not
+VERIFY = 2  # drain, then call again with the facts
+RECOVERED = 3  # the suspicion was a mistake
+SUSPECTED = 4  # an answer is later than usual
+DIED = 5  # the verdict
+
+# States, as numbers that compare quickly: the final ones are the largest.
+CONNECTING, ALIVE, SUSPECT, DEAD, CLOSED = range(len(CODES))
+assert CODES[SUSPECT] is State.SUSPECT  # noqa: S101 - a table held against another
+
+NEVER = float("inf")
+LONG_AGO = -NEVER
+UNKNOWN = -1
+
+# A wake-up that is later than this, in seconds, is this watcher's own fault:
+# timers of an event loop under normal load are late by a few milliseconds.
+PUNCTUAL = 0.05
+
+# While the kernel still delivers the question, its progress is looked at so
+# often within one timeout.
+LOOKS = 8
+
+SEQUENCES = 1 << 16
+
+
+class Facts(NamedTuple):
+    """
+    What the driver knows at the moment of a judgement.
+
+    Args:
+        drained: Whether all that had arrived was read, or looked for, first.
+        paused: Whether this end has stopped reading.
+        arrived_at: When the kernel last received bytes from the peer, read or
+            not, in seconds.
+        acked: Bytes that the peer's kernel has acknowledged so far, a counter;
+            None if that is not known.
+        acked_at: When it last acknowledged anything, in seconds.
+        outstanding: Bytes given to the transport that it has not acknowledged.
+        unanswered: Seconds for which the kernel's own probes or
+            retransmissions have gone unanswered; 0 if none are.
+        lateness: Seconds by which the watcher was late since it asked, if it
+            knows more about that than the wake-up of this row tells.
+        slept: Seconds that this machine was suspended since the last look.
+    """
+
+    drained: bool = False
+    paused: bool = False
+    arrived_at: float = LONG_AGO
+    acked: int | None = None
+    acked_at: float = LONG_AGO
+    outstanding: int | None = None
+    unanswered: float = 0.0
+    lateness: float = 0.0
+    slept: float = 0.0
+
+
+NO_FACTS = Facts()
+
+
+class Row:
+    """
+    What is remembered of one peer: numbers only, so that columns can hold them.
+
+    Args:
+        heard_at: When it was last heard, in seconds.
+
+    Attributes:
+        state: A number: ``CONNECTING``, ``ALIVE``, ``SUSPECT``, ``DEAD``, ``CLOSED``.
+        heard_at: When a byte was last heard, in seconds.
+        asked_at: When the latest question became due, in seconds. The question
+            is open while nothing was heard since.
+        counts_at: From when on the timeout counts, in seconds; moves on where
+            the peer is not to blame for the wait.
+        wake_at: When to judge next, in seconds.
+        pinged_at: When the ping was handed over, in seconds.
+        sequence: The number of the latest question, 0 to 65535.
+        margin: Seconds after which an unanswered question is suspicious.
+        srtt: Smoothed round trip in seconds; negative while unknown.
+        rttvar: Mean deviation of the round trip, in seconds.
+        rtt_last: The latest round trip, in seconds.
+        rtt_min: The smallest round trip, in seconds.
+        acked: The peer's acknowledgements at the last look, in bytes.
+        covers: The count of acknowledged bytes that covers the question;
+            ``UNKNOWN`` until it was looked at.
+        covered: Whether it was reached.
+        stretched: Seconds that were granted because this watcher was late.
+        slept: Seconds of suspension since the peer was heard.
+    """
+
+    __slots__ = (
+        "acked",
+        "asked_at",
+        "counts_at",
+        "covered",
+        "covers",
+        "heard_at",
+        "margin",
+        "pinged_at",
+        "rtt_last",
+        "rtt_min",
+        "rttvar",
+        "sequence",
+        "slept",
+        "srtt",
+        "state",
+        "stretched",
+        "wake_at",
+    )
+
+    def __init__(self, *, heard_at: float, margin: float, state: int = ALIVE) -> None:
+        self.state = state
+        self.heard_at = heard_at
+        self.margin = margin
+        self.asked_at = LONG_AGO
+        self.counts_at = LONG_AGO
+        self.wake_at = NEVER
+        self.pinged_at = LONG_AGO
+        self.sequence = 0
+        self.srtt = -1.0
+        self.rttvar = 0.0
+        self.rtt_last = 0.0
+        self.rtt_min = NEVER
+        self.acked = UNKNOWN
+        self.covers = UNKNOWN
+        self.covered = False
+        self.stretched = 0.0
+        self.slept = 0.0
+
+
+def judge(
+    rules: Heartbeat, row: Row, *, now: float, facts: Facts = NO_FACTS
+) -> tuple[int, float]:
+    """
+    Decide what to do about one peer, and when to look again.
+
+    Args:
+        rules: The heartbeat that was agreed.
+        row: The peer. Its question and state are brought up to date;
+            ``wake_at`` is the caller's to store.
+        now: The present, in seconds on a monotonic clock.
+        facts: What the driver knows.
+
+    Returns:
+        The action, and the instant in seconds at which to call again.
+    """
+    if row.state != ALIVE and row.state != SUSPECT:
+        return NOTHING, NEVER
+    if facts.arrived_at > row.heard_at:
+        row.heard_at = min(facts.arrived_at, now)
+    if facts.slept > 0:
+        # Silence during a sleep says nothing, and the peer may have left.
+        row.slept += facts.slept
+        return ask_after_sleep(rules, row, now=now)
+    if row.heard_at >= row.asked_at:
+        return look_at_quiet_peer(rules, row, now=now)
+    if not facts.drained:
+        return look_at_open_question(rules, row, now=now, lateness=facts.lateness)
+    return accuse(rules, row, now=now, facts=facts)
+
+
+def look_at_quiet_peer(rules: Heartbeat, row: Row, *, now: float) -> tuple[int, float]:
+    """Nothing is asked, or it was answered: ask if it is time to."""
+    due_at = row.heard_at + rules.interval
+    if row.state == SUSPECT:
+        row.state = ALIVE
+        return RECOVERED, due_at
+    if now < due_at:
+        return NOTHING, due_at
+    row.slept = 0.0
+    # Promised beats are due when they are due; a ping, when we can send it.
+    return ask(rules, row, now=due_at if rules.one_way else now)
+
+
+def ask_after_sleep(rules: Heartbeat, row: Row, *, now: float) -> tuple[int, float]:
+    """Begin anew: a ping now, or the whole time in which a beat is promised."""
+    action, wake_at = ask(rules, row, now=now)
+    if rules.one_way:
+        row.counts_at += rules.interval
+        wake_at += rules.interval
+    return action, wake_at
+
+
+def ask(rules: Heartbeat, row: Row, *, now: float) -> tuple[int, float]:
+    """
+    Open a question. From now on time counts, whether the ping leaves or not.
+
+    A full send buffer must not stop the clock (one library's keepalive never
+    fires on a peer that reads nothing, since it waits for the buffer first).
+    """
+    row.asked_at = row.counts_at = now
+    row.covers = row.acked = UNKNOWN
+    row.covered = False
+    row.stretched = 0.0
+    if rules.one_way:
+        return NOTHING, now + row.margin
+    row.sequence = (row.sequence + 1) % SEQUENCES
+    return PING, now + row.margin
+
+
+def look_at_open_question(
+    rules: Heartbeat, row: Row, *, now: float, lateness: float
+) -> tuple[int, float]:
+    """Wait on, or have the driver drain before anything is said."""
+    waiting = row.margin if row.state == ALIVE else rules.timeout
+    due_at = min(row.counts_at + waiting, row.wake_at)
+    if now < due_at:
+        return NOTHING, due_at
+    stretch(rules, row, now=now, lateness=max(lateness, now - row.wake_at))
+    return VERIFY, now + PUNCTUAL
+
+
+def stretch(rules: Heartbeat, row: Row, *, now: float, lateness: float) -> None:
+    """
+    Grant the peer the time that this watcher lost, up to one more timeout.
+
+    What was late here may be late in this machine's network, too. Source of the
+    idea: Dadgar, Phillips and Currey, Lifeguard, arXiv 1707.00788, section 4.
+    """
+    if lateness <= PUNCTUAL:
+        return
+    extra = min(lateness, rules.timeout - row.stretched)
+    if extra <= 0:
+        return  # always late is no excuse for ever
+    row.stretched += extra
+    row.counts_at = max(row.counts_at, now + extra - rules.timeout)
+
+
+def accuse(
+    rules: Heartbeat, row: Row, *, now: float, facts: Facts
+) -> tuple[int, float]:
+    """Everything was read and still nothing was heard: is it the peer's fault?"""
+    if facts.paused:
+        # Its answer may lie in the buffer that we do not read. Only the
+        # kernel's own evidence counts.
+        if facts.unanswered >= rules.timeout:
+            row.state = DEAD
+            return DIED, NEVER
+        row.counts_at = now
+        return NOTHING, now + rules.timeout / LOOKS
+    if not rules.one_way:  # otherwise nothing of ours has to be delivered first
+        follow_delivery(row, now=now, facts=facts)
+    dead_at = row.counts_at + rules.timeout
+    if now >= dead_at:
+        row.state = DEAD
+        return DIED, NEVER
+    on_its_way = row.acked != UNKNOWN and not row.covered
+    look_at = now + rules.timeout / LOOKS if on_its_way else dead_at
+    wake_at = min(dead_at, look_at)
+    if row.state == SUSPECT:
+        return NOTHING, wake_at
+    suspect_at = row.counts_at + row.margin
+    if now < suspect_at:
+        return NOTHING, min(wake_at, suspect_at)
+    row.state = SUSPECT
+    return SUSPECTED, wake_at
+
+
+def follow_delivery(row: Row, *, now: float, facts: Facts) -> None:
+    """
+    Move the deadline on while the question is still on its way to the peer.
+
+    While the peer's kernel goes on acknowledging and has not covered the
+    question, the line is slow and the peer not to blame. Once it is covered,
+    the timeout runs; the usual time of delivery is part of it.
+    """
+    if facts.acked is None or row.covered:
+        return
+    if row.covers == UNKNOWN:
+        # The first look: what waits now is the question and what is before it.
+        row.covers = facts.acked + (facts.outstanding or 0)
+    acked_at = min(facts.acked_at, now)
+    if facts.acked >= row.covers:
+        row.covered = True
+        row.counts_at = max(row.counts_at, acked_at - row.margin)
+    elif facts.acked > row.acked >= 0:
+        row.counts_at = max(row.counts_at, acked_at)
+    row.acked = facts.acked
