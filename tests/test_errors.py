@@ -71,6 +71,7 @@ FACTS: dict[str, st.SearchStrategy[object]] = {
     "platform": st.text(),
     "reason": st.text(),
     "silence": st.none() | st.floats(0, 1e9),
+    "waiting": st.lists(st.text()).map(tuple),
     "value": st.none() | st.integers() | st.text(),
 }
 

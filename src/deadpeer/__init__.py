@@ -30,6 +30,7 @@ from deadpeer.errors import (
     PeerTimedOut,
     PeerUnreachable,
     RemoteProtocolError,
+    SimulationStuck,
     UnsupportedError,
 )
 
@@ -62,6 +63,7 @@ __all__ = [
     "Plan",
     "Protection",
     "RemoteProtocolError",
+    "SimulationStuck",
     "State",
     "UnsupportedError",
     "__version__",

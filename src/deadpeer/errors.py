@@ -11,6 +11,7 @@ Every exception of the package: one tree, each with a remedy and an exit code.
     ├── AccessDenied        (PermissionError)      exit 4   a privilege is missing
     ├── KernelRefused       (OSError)              exit 5   the kernel said no, nothing changed
     ├── LabError                                   exit 6   the lab could not be built
+    ├── SimulationStuck     (RuntimeError)         exit 7   virtual time: nothing is left to happen
     ├── ConnectionDestroyed (ConnectionAbortedError) exit 11  ended by this host's administrator
     ├── LocalProtocolError  (RuntimeError)         exit 12  this end broke the protocol
     ├── RemoteProtocolError (ConnectionError)      exit 13  the peer broke the protocol
@@ -45,6 +46,7 @@ __all__ = [
     "PeerTimedOut",
     "PeerUnreachable",
     "RemoteProtocolError",
+    "SimulationStuck",
     "UnsupportedError",
 ]
 
@@ -197,6 +199,23 @@ class LabError(DeadPeerError):
     """The lab could not be built on this machine."""
 
     exit_code: ClassVar[int] = 6
+
+
+class SimulationStuck(DeadPeerError, RuntimeError):
+    """
+    A program in virtual time waits for what cannot happen, or never ends.
+
+    Attributes:
+        waiting: The tasks that wait, each with the line on which it does.
+    """
+
+    exit_code: ClassVar[int] = 7
+
+    def __init__(
+        self, message: str = "", *, hint: str = "", waiting: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.waiting = waiting
 
 
 class LocalProtocolError(DeadPeerError, RuntimeError):
