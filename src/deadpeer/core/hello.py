@@ -55,8 +55,8 @@ class Hello:
 
     Args:
         interval: The period of the beats that I offer or want, in seconds.
-        time_to_live: Seconds for which you should wait for me before you may
-            call me dead; never less than *interval* where I offer beats.
+        time_to_live: Seconds of silence for which you should wait for me, at
+            least, before you may call me dead.
         heartbeat_gap: The shortest time between two of your heartbeats that I take,
             in seconds; never more than *interval*.
         largest_message: Bytes of the largest message that I take.
@@ -97,13 +97,6 @@ class Hello:
                 self.heartbeat_gap,
                 f"is longer than interval={self.interval!r}",
                 "who beats that often takes heartbeats that often",
-            )
-        if self.offers_beats and self.time_to_live < self.interval:
-            raise _wrong(
-                "time_to_live",
-                self.time_to_live,
-                f"is shorter than interval={self.interval!r}",
-                "give it room for at least one beat",
             )
 
 
