@@ -30,12 +30,17 @@ class Search:
     Args:
         link: What was measured.
         rate: Mistakes per second that are allowed.
-        wrong: The share of the time that may be spent in them.
+        last: Seconds for which each of them may last; ``math.inf`` for any time.
     """
 
     link: Link
     rate: float
-    wrong: float
+    last: float = math.inf
+
+    @property
+    def wrong(self) -> float:
+        """The share of the time that may be spent in mistakes."""
+        return self.rate * self.last
 
     @property
     def shortest_timeout(self) -> float:
@@ -109,6 +114,15 @@ class Search:
         tries = (round(rounded, 3), longest)
         return next((i for i in tries if i > 0 and self.keeps(i, within)), None)
 
+    def grants(self, within: float) -> bool:
+        """
+        Return whether any interval keeps the promise.
+
+        Args:
+            within: Seconds in which a death is known.
+        """
+        return self.longest_interval(within) is not None
+
     def fewest_mistakes(self, within: float) -> float:
         """
         Return the fewest mistakes per second that any interval can promise.
@@ -125,17 +139,17 @@ class Search:
     def soonest(self) -> float | None:
         """Return the shortest detection time that can be promised, in seconds, if any."""
         high = self.shortest_timeout
-        while self.longest_interval(high) is None:
+        while not self.grants(high):
             high *= 2
             if high > LONGEST:
                 return None
         low = high / 2
         while high - low > 1e-4 * high:
             middle = 0.5 * (low + high)
-            if self.longest_interval(middle) is None:
-                low = middle
-            else:
+            if self.grants(middle):
                 high = middle
+            else:
+                low = middle
         return rounded_up(high)
 
 

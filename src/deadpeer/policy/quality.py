@@ -34,7 +34,8 @@ Source:
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from deadpeer.errors import ConfigError
 from deadpeer.policy.assess import HOUR, IPV4_BYTES, IPV6_BYTES, Traffic
@@ -116,11 +117,10 @@ def configure(
     """
     within = require_seconds("detect_within", detect_within)
     rate = per_second("mistakes_at_most", mistakes_at_most)
-    wrong = math.inf
+    last = math.inf
     if mistakes_last_at_most is not None:
         last = require_seconds("mistakes_last_at_most", mistakes_last_at_most)
-        wrong = rate * last
-    search = Search(link=link, rate=rate, wrong=wrong)
+    search = Search(link=link, rate=rate, last=last)
     interval = search.longest_interval(within)
     if interval is None:
         raise _refusal(search, within)
@@ -135,40 +135,53 @@ def configure(
 
 
 def _refusal(search: Search, within: float) -> ConfigError:
-    link = search.link
     wish = f"detect_within={within:g} with {in_words(search.rate)}"
-    soonest = search.soonest()
-    if within <= search.shortest_timeout:
-        why = (
-            f"a timeout that survives one lost segment takes"
-            f" {search.shortest_timeout:.3g} s at a round trip of {link.rtt:g} s"
-            f" and leaves no time for an interval"
-        )
-    elif link.loss and soonest is None:
-        why = f"{link.loss:.2g} of all pings are never answered"
-    else:
-        why = (
-            f"round trips with a standard deviation of"
-            f" {math.sqrt(link.variance):.3g} s may be too late more often"
-        )
-    offers = []
-    if soonest is not None:
-        offers.append(
-            f"detect_within={soonest:g} can be promised with the same mistakes"
-        )
-    fewest = search.fewest_mistakes(within)
-    relaxed = Search(link=link, rate=fewest * 1.01, wrong=math.inf)
-    if math.isfinite(fewest) and relaxed.longest_interval(within):
-        offers.append(
-            f"in {within:g} s this link allows {in_words(rounded_up(fewest * 1.01))}"
-        )
-    offers.append("a steadier link (or one measured for longer) allows more")
+    if math.isfinite(search.last):
+        wish += f" of {search.last:g} s each"
+    offers = ", or ".join(_offers(search, within))
+    hints = [f"nearest, the rest as wished: {offers}"] if offers else []
+    if search.link.loss:
+        hints.append("over TCP nothing is lost for good: give loss=0 there")
     return ConfigError(
-        f"{wish} cannot be promised on this link: {why}",
-        hint="; ".join(offers),
+        f"{wish} cannot be promised on this link: {_obstacle(search, within)}",
+        hint="; ".join(hints) or "a steadier link is needed",
         field="detect_within",
         value=within,
     )
+
+
+def _obstacle(search: Search, within: float) -> str:
+    """Say which of the link's numbers stands in the way."""
+    link = search.link
+    if within <= search.shortest_timeout:
+        return (
+            f"a timeout that one lost segment does not break takes"
+            f" {search.shortest_timeout:.3g} s at a round trip of {link.rtt:g} s,"
+            f" and leaves no time for an interval"
+        )
+    if link.loss and replace(search, link=replace(link, loss=0.0)).grants(within):
+        return f"{link.loss:.2g} of all pings are never answered"
+    spread = f"with round trips that vary by {math.sqrt(link.variance):.3g} s,"
+    if replace(search, last=math.inf).grants(within):
+        return f"{spread} late answers may come too much later"
+    return f"{spread} answers may be late more often"
+
+
+def _offers(search: Search, within: float) -> Iterator[str]:
+    """Yield the wishes nearest to this one that can be granted, one number changed."""
+    soonest = search.soonest()
+    if soonest is not None:
+        yield f"detect_within={soonest:g}"
+    fewest = search.fewest_mistakes(within)
+    if math.isfinite(fewest):
+        # A hair more, because at the very best only one interval will do.
+        rate = rounded_up(fewest * 1.01)
+        if rate > search.rate and replace(search, rate=rate).grants(within):
+            yield f"mistakes_at_most='{in_words(rate)}'"
+    interval = replace(search, last=math.inf).longest_interval(within)
+    if interval is not None:
+        last = rounded_up(search.wrongly(interval, within) / search.rate * 1.01)
+        yield f"mistakes_last_at_most={last:g}"
 
 
 def _traffic(interval: float) -> Traffic:
