@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Self
 
 from deadpeer.lab.namespaces import Namespace
-from deadpeer.lab.wire import Wire
+from deadpeer.lab.wire.cable import Wire
+from deadpeer.lab.wire.weather import Weather
 from deadpeer.platforms import LINUX, Defaults
 
 __all__ = ["CLIENT", "LINK", "PREFIX", "SERVER", "Topology"]
@@ -172,7 +173,12 @@ class Topology:
         self._cable(self.router, "near", middle, "b")
         for name in ("a", "b"):
             middle.links.link("set", index=middle.index(name), state="up", arp=False)
-        self.wire = self.owned.enter_context(Wire(middle, "a", "b", delay=rtt / 2))
+        # One packet a frame, as on a real cable: weather is for packets, and a card
+        # that leaves segmentation to hardware hands over 64 KiB as one.
+        for host, link in ((self.client, LINK), (self.router, "near")):
+            host.links.link("set", index=host.index(link), gso_max_segs=1)
+        weather = Weather(delay=rtt / 2)
+        self.wire = self.owned.enter_context(Wire(middle, "a", "b", weather=weather))
 
 
 def configure(
