@@ -16,8 +16,6 @@ Source:
     V. Jacobson: Congestion avoidance and control. SIGCOMM 1988, appendix A.
 """
 
-import math
-
 from deadpeer.core.detectors.base import (
     FLOOR,
     WINDOW,
@@ -25,7 +23,8 @@ from deadpeer.core.detectors.base import (
     require_between,
     require_count,
 )
-from deadpeer.core.detectors.expected import ExpectedArrival
+from deadpeer.core.detectors.expected import Schedule
+from deadpeer.core.detectors.window import NANOSECONDS, Window
 
 __all__ = ["Bertier"]
 
@@ -52,7 +51,16 @@ class Bertier(Silence):
     102.5
     """
 
-    __slots__ = ("_arrivals", "_delay", "_spread", "beta", "gamma", "phi", "window")
+    __slots__ = (
+        "_delay",
+        "_offsets",
+        "_schedule",
+        "_spread",
+        "beta",
+        "gamma",
+        "phi",
+        "window",
+    )
 
     def __init__(
         self,
@@ -69,7 +77,8 @@ class Bertier(Silence):
         self.phi = require_between("phi", phi, 0.0, 100.0)
         self.gamma = require_between("gamma", gamma, 0.0, 1.0)
         self.window = require_count("window", window)
-        self._arrivals = ExpectedArrival(interval=interval, size=window)
+        self._schedule = Schedule(interval)
+        self._offsets = Window(window)
         # Weights that shrink from beat to beat forget their rounding errors as
         # they forget their samples: nothing adds up.
         self._delay = 0.0
@@ -83,11 +92,15 @@ class Bertier(Silence):
             sequence: The beat's number.
             now: The instant at which it arrived, in seconds.
         """
-        arrivals = self._arrivals
-        if math.isfinite(self._deadline):  # there was a beat before this one
-            error = now - arrivals.of(sequence) - self._delay
+        schedule, offsets = self._schedule, self._offsets
+        begun = schedule.begun
+        offset = schedule.offset(sequence, now)
+        if begun:
+            # A(k) − EA(k): the offset against the mean of those before.
+            error = offset / NANOSECONDS - offsets.mean() - self._delay
             self._delay += self.gamma * error
             self._spread += self.gamma * (abs(error) - self._spread)
-        arrivals.arrived(sequence, now)
+        offsets.add(offset)
         margin = self.beta * self._delay + self.phi * self._spread
-        return arrivals.of(sequence + 1) + max(margin, self.floor)
+        expected_at = schedule.due(sequence + 1) + offsets.mean()
+        return expected_at + max(margin, self.floor)

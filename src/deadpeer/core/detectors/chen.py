@@ -15,7 +15,8 @@ Source:
 """
 
 from deadpeer.core.detectors.base import FLOOR, WINDOW, Silence, require_count
-from deadpeer.core.detectors.expected import ExpectedArrival
+from deadpeer.core.detectors.expected import Schedule
+from deadpeer.core.detectors.window import Window
 from deadpeer.policy.keepalive import require_seconds
 
 __all__ = ["Chen"]
@@ -41,7 +42,7 @@ class Chen(Silence):
     104.25
     """
 
-    __slots__ = ("_arrivals", "margin", "window")
+    __slots__ = ("_offsets", "_schedule", "margin", "window")
 
     def __init__(
         self,
@@ -54,7 +55,8 @@ class Chen(Silence):
         super().__init__(interval=interval, floor=floor)
         self.margin = require_seconds("margin", margin, zero=True)
         self.window = require_count("window", window)
-        self._arrivals = ExpectedArrival(interval=interval, size=window)
+        self._schedule = Schedule(interval)
+        self._offsets = Window(window)
 
     def expect(self, sequence: int, now: float) -> float:
         """
@@ -64,5 +66,6 @@ class Chen(Silence):
             sequence: The beat's number.
             now: The instant at which it arrived, in seconds.
         """
-        self._arrivals.arrived(sequence, now)
-        return self._arrivals.of(sequence + 1) + max(self.margin, self.floor)
+        self._offsets.add(self._schedule.offset(sequence, now))
+        expected_at = self._schedule.due(sequence + 1) + self._offsets.mean()
+        return expected_at + max(self.margin, self.floor)

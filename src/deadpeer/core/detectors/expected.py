@@ -12,49 +12,50 @@ Source:
     detectors. IEEE Transactions on Computers 51(5), 2002, section 6 (NFD-E).
 """
 
-from deadpeer.core.detectors.window import Window
+from deadpeer.core.detectors.window import nanoseconds
 
-__all__ = ["ExpectedArrival"]
+__all__ = ["Schedule"]
 
 
-class ExpectedArrival:
+class Schedule:
     """
-    The mean offset of a sender's schedule, over a window of beats.
+    A sender's schedule as the first beat made it appear: when each one is due.
+
+    The window over the offsets is the caller's, who may have two of them.
 
     Args:
         interval: Seconds between two beats.
-        size: How many beats are remembered.
     """
 
-    __slots__ = ("_began_at", "_first", "_interval", "_offsets")
+    __slots__ = ("_began_at", "_first", "_interval", "begun")
 
-    def __init__(self, *, interval: float, size: int) -> None:
+    def __init__(self, interval: float) -> None:
         self._interval = interval
-        self._offsets = Window(size)
         self._first = 0
         self._began_at = 0.0
+        self.begun = False
 
-    def arrived(self, sequence: int, now: float) -> None:
+    def offset(self, sequence: int, now: float) -> int:
         """
-        Take note of a beat.
+        Return by how much a beat is late, in whole nanoseconds; negative if early.
 
         Args:
             sequence: Its number.
             now: The instant at which it arrived, in seconds.
         """
-        if not len(self._offsets):
+        if not self.begun:
             # Offsets are counted from the first beat: small numbers, which keep
             # their nanoseconds where an instant of a clock would not.
             self._first, self._began_at = sequence, now
+            self.begun = True
         due = (sequence - self._first) * self._interval
-        self._offsets.add((now - self._began_at) - due)
+        return nanoseconds((now - self._began_at) - due)
 
-    def of(self, sequence: int) -> float:
+    def due(self, sequence: int) -> float:
         """
-        Return when a beat is expected, in seconds, once one has arrived.
+        Return when a beat is due, in seconds; add the mean offset to expect it.
 
         Args:
             sequence: Its number.
         """
-        due = (sequence - self._first) * self._interval
-        return self._began_at + due + self._offsets.mean()
+        return self._began_at + (sequence - self._first) * self._interval

@@ -28,7 +28,7 @@ from deadpeer.core.detectors.base import (
     require_between,
     require_count,
 )
-from deadpeer.core.detectors.window import Window
+from deadpeer.core.detectors.window import Window, nanoseconds
 
 __all__ = ["PhiExponential"]
 
@@ -68,7 +68,7 @@ class PhiExponential(Silence):
         self.threshold = require_between("threshold", threshold, 0.1, 1e6)
         self.window = require_count("window", window)
         self._gaps = Window(window)
-        self._gaps.add(interval)  # the prior: what the sender promised
+        self._gaps.add(nanoseconds(interval))  # the prior: what the sender promised
 
     def expect(self, sequence: int, now: float) -> float:  # noqa: ARG002
         """
@@ -79,6 +79,6 @@ class PhiExponential(Silence):
             now: The instant at which it arrived, in seconds.
         """
         if math.isfinite(self._deadline) and now < self._deadline:
-            self._gaps.add(now - self._heard_at)
+            self._gaps.add(nanoseconds(now - self._heard_at))
         mean = max(self._gaps.mean(), self.interval)
         return now + max(mean * self.threshold * LN_10, mean + self.floor)

@@ -37,7 +37,7 @@ from deadpeer.core.detectors.base import (
     require_between,
     require_count,
 )
-from deadpeer.core.detectors.window import SpreadWindow
+from deadpeer.core.detectors.window import SpreadWindow, nanoseconds
 
 __all__ = ["PhiNormal", "phi", "quantile"]
 
@@ -146,8 +146,8 @@ class PhiNormal(Silence):
         self._z = quantile(threshold)
         self._expected_at = -math.inf
         self._gaps = SpreadWindow(window)
-        self._gaps.add(interval * 0.75)
-        self._gaps.add(interval * 1.25)
+        self._gaps.add(nanoseconds(interval * 0.75))
+        self._gaps.add(nanoseconds(interval * 1.25))
 
     def expect(self, sequence: int, now: float) -> float:  # noqa: ARG002
         """
@@ -159,7 +159,7 @@ class PhiNormal(Silence):
         """
         gaps = self._gaps
         if math.isfinite(self._deadline) and now < self._deadline:
-            gaps.add(now - self._heard_at)
+            gaps.add(nanoseconds(now - self._heard_at))
         margin = max(self._z * math.sqrt(gaps.variance()), self.floor)
         self._expected_at = now + max(gaps.mean(), self.interval)
         return self._expected_at + margin

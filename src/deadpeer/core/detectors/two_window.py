@@ -14,7 +14,8 @@ Source:
 """
 
 from deadpeer.core.detectors.base import FLOOR, WINDOW, Silence, require_count
-from deadpeer.core.detectors.expected import ExpectedArrival
+from deadpeer.core.detectors.expected import Schedule
+from deadpeer.core.detectors.window import Window
 from deadpeer.errors import ConfigError
 from deadpeer.policy.keepalive import require_seconds
 
@@ -42,7 +43,7 @@ class TwoWindow(Silence):
     104.5
     """
 
-    __slots__ = ("_quick", "_steady", "long", "margin", "short")
+    __slots__ = ("_quick", "_schedule", "_steady", "long", "margin", "short")
 
     def __init__(
         self,
@@ -64,8 +65,9 @@ class TwoWindow(Silence):
                 field="short",
                 value=short,
             )
-        self._quick = ExpectedArrival(interval=interval, size=short)
-        self._steady = ExpectedArrival(interval=interval, size=long)
+        self._schedule = Schedule(interval)
+        self._quick = Window(short)
+        self._steady = Window(long)
 
     def expect(self, sequence: int, now: float) -> float:
         """
@@ -75,8 +77,11 @@ class TwoWindow(Silence):
             sequence: The beat's number.
             now: The instant at which it arrived, in seconds.
         """
-        self._quick.arrived(sequence, now)
-        self._steady.arrived(sequence, now)
-        after = sequence + 1
-        expected = max(self._quick.of(after), self._steady.of(after))
-        return expected + max(self.margin, self.floor)
+        quick, steady = self._quick, self._steady
+        offset = self._schedule.offset(sequence, now)
+        quick.add(offset)
+        steady.add(offset)
+        expected_at = self._schedule.due(sequence + 1) + max(
+            quick.mean(), steady.mean()
+        )
+        return expected_at + max(self.margin, self.floor)

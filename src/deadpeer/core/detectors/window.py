@@ -9,7 +9,7 @@ is what adding up the window afresh would give.
 
 from array import array
 
-__all__ = ["SpreadWindow", "Window"]
+__all__ = ["NANOSECONDS", "SpreadWindow", "Window", "nanoseconds"]
 
 NANOSECONDS = 1e9
 
@@ -37,21 +37,16 @@ class Window:
     def __len__(self) -> int:
         return len(self._samples)
 
-    def add(self, seconds: float) -> None:
+    def add(self, sample: int) -> int:
         """
         Remember a duration, and forget the oldest where there is no room.
 
         Args:
-            seconds: The duration; it may be negative.
+            sample: Whole nanoseconds; ``nanoseconds`` makes them.
+
+        Returns:
+            The sample that was forgotten, or 0.
         """
-        self._swap(nanoseconds(seconds))
-
-    def mean(self) -> float:
-        """Return the mean, in seconds, of a window that is not empty."""
-        return self._total / len(self._samples) / NANOSECONDS
-
-    def _swap(self, sample: int) -> int:
-        """Remember a sample, and return the one that it pushed out, or 0."""
         samples = self._samples
         if len(samples) < self._size:
             samples.append(sample)
@@ -64,6 +59,10 @@ class Window:
         at += 1
         self._oldest = at if at < self._size else 0
         return gone
+
+    def mean(self) -> float:
+        """Return the mean, in seconds, of a window that is not empty."""
+        return self._total / len(self._samples) / NANOSECONDS
 
 
 class SpreadWindow(Window):
@@ -80,16 +79,19 @@ class SpreadWindow(Window):
         super().__init__(size)
         self._squares = 0
 
-    def add(self, seconds: float) -> None:
+    def add(self, sample: int) -> int:
         """
         Remember a duration, and forget the oldest where there is no room.
 
         Args:
-            seconds: The duration; it may be negative.
+            sample: Whole nanoseconds.
+
+        Returns:
+            The sample that was forgotten, or 0.
         """
-        sample = nanoseconds(seconds)
-        gone = self._swap(sample)
+        gone = super().add(sample)
         self._squares += sample * sample - gone * gone
+        return gone
 
     def variance(self) -> float:
         """Return the variance, in seconds squared, of a window that is not empty."""
