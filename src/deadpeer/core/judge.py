@@ -187,8 +187,10 @@ def judge(
     """
     if row.state != ALIVE and row.state != SUSPECT:
         return NOTHING, NEVER
-    if facts.arrived_at > row.heard_at:
-        row.heard_at = min(facts.arrived_at, now)
+    if facts.arrived_at >= row.asked_at:
+        # Bytes that nobody has read yet. What came before the question is left
+        # as it was heard, since the kernel's instants are a tick or two off.
+        row.heard_at = max(row.heard_at, min(facts.arrived_at, now))
     if facts.slept > 0:
         # Silence during a sleep says nothing, and the peer may have left.
         row.slept += facts.slept

@@ -1,0 +1,181 @@
+"""
+A peer that is judged on an event loop: carries out what the monitor requests.
+
+Theory of operation. The warden wakes it when its instant has come. A ping is
+sent by whoever knows the protocol. When the monitor wants everything read before
+it says anything, the loop gets a few turns for that, and the kernel is asked
+for what is still unread; then the facts are handed in, and what changed is told.
+"""
+
+import asyncio
+from typing import Any
+
+from deadpeer.aio.evidence import gather
+from deadpeer.aio.warden import Warden, warden_of
+from deadpeer.core import judge as codes
+from deadpeer.core.events import Change, DrainDue, Event, Evidence, PingDue
+from deadpeer.core.judge import Facts, judge
+from deadpeer.core.monitor import Monitor
+from deadpeer.core.rtt import Rtt
+from deadpeer.core.states import State
+
+__all__ = ["Judged"]
+
+# Turns of the loop in which what has arrived is read before anybody is accused.
+# asyncio runs timers after reading, uvloop before; a task that awaits a stream
+# runs one turn after the bytes came, and a library on top of it one more.
+FEWEST_TURNS = 3
+# A reader that takes more turns than this has stopped reading, as we see it.
+MOST_TURNS = 32
+
+
+class Judged:
+    """
+    One peer of one loop.
+
+    Args:
+        monitor: Who judges.
+        loop: Whose timer is used.
+    """
+
+    __slots__ = ("_turns_left", "armed_at", "monitor", "warden")
+
+    def __init__(self, monitor: Monitor, loop: asyncio.AbstractEventLoop) -> None:
+        self.monitor = monitor
+        self.warden: Warden = warden_of(loop)
+        self.armed_at = codes.NEVER
+        self._turns_left = 0
+
+    # What the protocol has to offer.
+
+    def send_ping(self, sequence: int, now: float) -> None:
+        """Hand a ping to the transport and tell the monitor."""
+        raise NotImplementedError
+
+    def changed(self, change: Change) -> None:
+        """Something changed."""
+        raise NotImplementedError
+
+    def judged_transport(self) -> Any:
+        """Return the transport, or None if there is none any more."""
+        raise NotImplementedError
+
+    # What a program asks.
+
+    @property
+    def state(self) -> State:
+        """What is known of the peer."""
+        return self.monitor.state
+
+    @property
+    def rtt(self) -> Rtt | None:
+        """Round trips so far, in seconds, or None without an answered ping."""
+        return self.monitor.rtt
+
+    def evidence(self) -> Evidence:
+        """Return what is known right now, as a verdict would show it."""
+        now = self.warden.clock()
+        return self.monitor.evidence(now=now, facts=self.facts(now))
+
+    # What the warden asks.
+
+    def arm(self) -> None:
+        """Have the warden call when the monitor wants to look."""
+        at = self.monitor.row.wake_at
+        if at != self.armed_at:
+            self.warden.wake(self, at=at)
+
+    def due(self, now: float) -> None:
+        """
+        Look at the peer.
+
+        Args:
+            now: The present, in seconds.
+        """
+        monitor = self.monitor
+        row = monitor.row
+        if row.heard_at >= row.asked_at and row.state == codes.ALIVE:
+            # Nothing is open: no news can come of it, so the judge is asked
+            # directly. Nearly every look at every peer ends here.
+            action, row.wake_at = judge(monitor.heartbeat, row, now=now)
+            if action == codes.PING:
+                self.send_ping(row.sequence, now)
+        else:
+            self.carry_out(monitor.advance(now=now))
+        self.arm()
+
+    def slept(self, duration: float, now: float) -> None:
+        """
+        Tell the monitor that the machine was suspended.
+
+        Args:
+            duration: For how many seconds.
+            now: The present, in seconds.
+        """
+        facts = Facts(slept=duration)
+        self.carry_out(self.monitor.advance(now=now, facts=facts))
+        self.arm()
+
+    def hear(self, now: float) -> None:
+        """
+        Bytes came.
+
+        Args:
+            now: When, in seconds.
+        """
+        row = self.monitor.row
+        row.heard_at = now
+        if row.state == codes.SUSPECT:
+            self.carry_out(self.monitor.advance(now=now))
+            self.arm()
+
+    def carry_out(self, events: tuple[Event, ...]) -> None:
+        """
+        Do what is requested and tell what changed.
+
+        Args:
+            events: What the monitor returned.
+        """
+        for event in events:
+            if isinstance(event, PingDue):
+                self.send_ping(event.sequence, self.warden.clock())
+            elif isinstance(event, DrainDue):
+                self._start_to_drain()
+            else:
+                self.changed(event)
+
+    # Drain before the verdict.
+
+    def facts(self, now: float) -> Facts:
+        """
+        Return what transport and kernel know.
+
+        Args:
+            now: The present, in seconds.
+        """
+        transport = self.judged_transport()
+        return codes.NO_FACTS if transport is None else gather(transport, now=now)[0]
+
+    def _start_to_drain(self) -> None:
+        if self._turns_left == 0:
+            self._turns_left = MOST_TURNS
+            asyncio.get_running_loop().call_soon(self._drain)
+
+    def _drain(self) -> None:
+        self._turns_left -= 1
+        transport = self.judged_transport()
+        if transport is None or self.monitor.row.state > codes.SUSPECT:
+            self._turns_left = 0
+            return
+        now = self.warden.clock()
+        facts, unread = codes.NO_FACTS, 0
+        if self._turns_left <= MOST_TURNS - FEWEST_TURNS:
+            facts, unread = gather(transport, now=now)
+            if self._turns_left == 0 or not unread or facts.paused:
+                self._turns_left = 0
+                if unread:  # nobody reads: it may have said that it lives
+                    facts = facts._replace(paused=True)
+                self.carry_out(self.monitor.drained(now=now, facts=facts))
+                self.arm()
+                return
+        asyncio.get_running_loop().call_soon(self._drain)

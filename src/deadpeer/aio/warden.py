@@ -1,0 +1,143 @@
+"""
+One warden an event loop: a single timer that serves every peer of the loop.
+
+It wakes the wards whose instant has come, tells them of a sleep of the machine,
+and decides nothing itself.
+"""
+
+import asyncio
+import time
+import weakref
+from collections.abc import Callable
+from typing import Protocol
+from weakref import WeakKeyDictionary
+
+from deadpeer.core.wheel import Wheel
+from deadpeer.kernel.clocks import SuspendClock
+
+__all__ = ["TICK", "Ward", "Warden", "clock_of", "warden_of"]
+
+# A wake-up may be so many seconds late; a promise allows for 0.05.
+TICK = 0.01
+
+NEVER = float("inf")
+
+
+class Ward(Protocol):
+    """
+    Who is woken.
+
+    Attributes:
+        armed_at: The instant in seconds for which it waits in the wheel.
+    """
+
+    armed_at: float
+
+    def due(self, now: float) -> None:
+        """Its instant has come."""
+
+    def slept(self, duration: float, now: float) -> None:
+        """The machine was suspended."""
+
+
+class Warden:
+    """
+    Wake wards when they want to be woken.
+
+    Args:
+        loop: The loop whose timer is used.
+
+    Attributes:
+        clock: Returns the present in seconds, on the clock of the loop.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.clock = clock_of(loop)
+        # A strong reference would keep the loop alive in the table of wardens.
+        self._loop = weakref.ref(loop)
+        self._wheel: Wheel[Ward] = Wheel(tick=TICK)
+        self._handle: asyncio.TimerHandle | None = None
+        self._handle_at = NEVER
+        self._suspend = SuspendClock()
+
+    def wake(self, ward: Ward, *, at: float) -> None:
+        """
+        Wake a ward at an instant, and at no other.
+
+        Args:
+            ward: Whom.
+            at: When, in seconds; infinite for never.
+        """
+        ward.armed_at = at
+        self._wheel.add(ward, at=at)
+        if at < self._handle_at:
+            self._arm()
+
+    def _arm(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        self._handle_at = at = self._wheel.next_at
+        loop = self._loop()
+        if at < NEVER and loop is not None and not loop.is_closed():
+            self._handle = loop.call_at(at, self._turn)
+
+    def _turn(self) -> None:
+        self._handle = None
+        self._handle_at = -NEVER  # wards that re-arm meanwhile leave it to us
+        now = self.clock()
+        try:
+            self._tell_of_sleep(now)
+            for ward in self._wheel.matured(now=now):
+                if ward.armed_at <= now:  # otherwise it has changed its mind
+                    ward.armed_at = NEVER
+                    self._wake_one(ward, now)
+        finally:
+            self._arm()
+
+    def _wake_one(self, ward: Ward, now: float) -> None:
+        try:
+            ward.due(now)
+        except Exception as error:  # noqa: BLE001 - one ward's fault is no other's
+            loop = self._loop()
+            if loop is not None:
+                message = f"{ward!r} failed when it was woken"
+                loop.call_exception_handler({"message": message, "exception": error})
+
+    def _tell_of_sleep(self, now: float) -> None:
+        duration = self._suspend.slept()
+        if duration > 0:
+            for ward in {ward for ward in self._wheel if ward.armed_at < NEVER}:
+                ward.slept(duration, now)
+
+
+WARDENS: WeakKeyDictionary[asyncio.AbstractEventLoop, Warden] = WeakKeyDictionary()
+
+
+def warden_of(loop: asyncio.AbstractEventLoop) -> Warden:
+    """
+    Return the loop's warden, the same for all its peers.
+
+    Args:
+        loop: A loop.
+    """
+    warden = WARDENS.get(loop)
+    if warden is None:
+        warden = WARDENS[loop] = Warden(loop)
+    return warden
+
+
+def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+    """
+    Return a function that tells the present on the loop's clock, in seconds.
+
+    uvloop's own ``time()`` is the instant at which the current iteration began,
+    in whole milliseconds: too coarse for a round trip, and stale after a long
+    callback. It is the same clock as ``time.monotonic``.
+
+    Args:
+        loop: A loop.
+    """
+    if type(loop).__module__.split(".")[0] == "uvloop":
+        return time.monotonic
+    return loop.time

@@ -1,0 +1,99 @@
+"""
+A timing wheel: who is to be looked at when, for very many peers at O(1) each.
+
+Instants are gathered in ticks, so that one timer of an event loop serves all.
+Source of the idea: Varghese and Lauck, Hashed and Hierarchical Timing Wheels,
+SOSP 1987. The ticks are kept in a dictionary and their order in a heap, so there
+is no horizon and an empty wheel costs nothing.
+"""
+
+import heapq
+import math
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+from deadpeer.policy.keepalive import require_seconds
+
+__all__ = ["Wheel"]
+
+Item = TypeVar("Item")
+
+NEVER = math.inf
+
+
+class Wheel(Generic[Item]):
+    """
+    Hold items until their instant has come.
+
+    An item may be held more than once. Nothing is ever taken out early: who is
+    done ignores its turn, which costs less than finding it.
+
+    Args:
+        tick: How many seconds are one turn; items come out up to so much late,
+            never early.
+
+    Raises:
+        ConfigError: *tick* is no duration.
+
+    >>> wheel = Wheel[str](tick=0.01)
+    >>> wheel.add("a", at=20.0)
+    >>> wheel.next_at
+    20.0
+    >>> wheel.matured(now=19.9), wheel.matured(now=20.0)
+    ([], ['a'])
+    """
+
+    __slots__ = ("_order", "_per_second", "_turns", "tick")
+
+    def __init__(self, *, tick: float) -> None:
+        self.tick = require_seconds("tick", tick)
+        self._per_second = 1 / tick
+        self._turns: dict[int, list[Item]] = {}
+        self._order: list[int] = []
+
+    @property
+    def next_at(self) -> float:
+        """When the next items come out, in seconds; infinite for never."""
+        return self._order[0] * self.tick if self._order else NEVER
+
+    def add(self, item: Item, *, at: float) -> None:
+        """
+        Hold an item.
+
+        Args:
+            item: Anything.
+            at: Until when, in seconds; an infinite instant holds nothing.
+        """
+        if at == NEVER:
+            return
+        turn = math.ceil(at * self._per_second)
+        items = self._turns.get(turn)
+        if items is None:
+            self._turns[turn] = [item]
+            heapq.heappush(self._order, turn)
+        else:
+            items.append(item)
+
+    def matured(self, *, now: float) -> list[Item]:
+        """
+        Take out whatever has come due, the earliest first.
+
+        Args:
+            now: The present, in seconds.
+        """
+        order = self._order
+        # A float product may come out one part in 10^16 short of its turn.
+        limit = math.floor(now * self._per_second + 1e-6)
+        if not order or order[0] > limit:
+            return []
+        due = self._turns.pop(heapq.heappop(order))
+        while order and order[0] <= limit:
+            due += self._turns.pop(heapq.heappop(order))
+        return due
+
+    def __iter__(self) -> Iterator[Item]:
+        for items in list(self._turns.values()):
+            yield from items
+
+    def __len__(self) -> int:
+        return sum(map(len, self._turns.values()))
