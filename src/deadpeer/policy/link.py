@@ -10,6 +10,9 @@ from deadpeer.policy.keepalive import require_seconds
 
 __all__ = ["Link"]
 
+# Eleven days for a round trip: whoever gives more gave another unit.
+LONGEST = 1e6
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
@@ -37,6 +40,17 @@ class Link:
     def __post_init__(self) -> None:
         require_seconds("rtt", self.rtt)
         require_seconds("variance", self.variance, zero=True)
+        for name, value, most in (
+            ("rtt", self.rtt, LONGEST),
+            ("variance", self.variance, LONGEST**2),
+        ):
+            if value > most:
+                raise ConfigError(
+                    f"{name}={value!r} is no measurement of a link",
+                    hint="give seconds, and seconds squared for the variance",
+                    field=name,
+                    value=value,
+                )
         number = isinstance(self.loss, int | float) and not isinstance(self.loss, bool)
         if not number or not 0 <= self.loss < 1:
             raise ConfigError(

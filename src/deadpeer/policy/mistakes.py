@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from deadpeer.policy.link import Link
 
-__all__ = ["Search", "last_below", "lowest", "rounded_up"]
+__all__ = ["LONGEST", "Search", "last_below", "lowest", "rounded_up"]
 
 # Linux's shortest retransmission timeout (include/net/tcp.h, TCP_RTO_MIN).
 RTO_MIN = 0.2
 
-# A detection time beyond this many seconds is no proposal.
+# A detection time of more than thirty years is neither a wish nor a proposal.
 LONGEST = 1e9
 
 MILLISECOND = 1e-3
@@ -162,7 +162,7 @@ def lowest(f: Callable[[float], float], most: float) -> float:
     deviation (``shortest_timeout`` leaves four).
 
     Args:
-        f: The function.
+        f: The function, of seconds.
         most: The right end of its range, in the unit of its argument: seconds.
 
     Returns:
@@ -188,7 +188,7 @@ def last_below(f: Callable[[float], float], limit: float, most: float) -> float:
     Return the last argument at which such a function is not above a limit.
 
     Args:
-        f: A function that falls and then rises.
+        f: A function of seconds that falls and then rises.
         limit: What it may reach: a ratio, or a number per second.
         most: The right end of its range, in seconds.
 

@@ -41,7 +41,7 @@ from deadpeer.errors import ConfigError
 from deadpeer.policy.assess import HOUR, IPV4_BYTES, IPV6_BYTES, Traffic
 from deadpeer.policy.keepalive import require_seconds
 from deadpeer.policy.link import Link
-from deadpeer.policy.mistakes import Search, rounded_up
+from deadpeer.policy.mistakes import LONGEST, Search, rounded_up
 from deadpeer.policy.rates import in_words, per_second
 
 __all__ = ["Link", "Quality", "configure"]
@@ -116,6 +116,13 @@ def configure(
     (3.342, 1.658)
     """
     within = require_seconds("detect_within", detect_within)
+    if within > LONGEST:
+        raise ConfigError(
+            f"detect_within={within!r} is longer than thirty years",
+            hint="give seconds",
+            field="detect_within",
+            value=within,
+        )
     rate = per_second("mistakes_at_most", mistakes_at_most)
     last = math.inf
     if mistakes_last_at_most is not None:

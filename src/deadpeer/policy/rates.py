@@ -1,6 +1,5 @@
 """How often: a rate as people write it, and back."""
 
-import math
 import re
 
 from deadpeer.errors import ConfigError
@@ -19,6 +18,10 @@ UNITS = {
     "year": 365 * 86_400.0,
 }
 
+# Once in more years than there are atoms in a gram is never, and a thousand
+# million times a second is no mistake but a broken link.
+LEAST, MOST = 1e-30, 1e9
+
 RATE = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*/\s*([a-z]+?)\s*")
 
 
@@ -31,7 +34,7 @@ def per_second(name: str, value: object) -> float:
         value: "1/week", "0.5 / day", or a number per second.
 
     Raises:
-        ConfigError: It is neither, or not more than zero.
+        ConfigError: It is neither, or beyond all measure.
 
     >>> per_second("mistakes_at_most", "36/hour")
     0.01
@@ -42,7 +45,7 @@ def per_second(name: str, value: object) -> float:
         if found and found[2] in UNITS:
             rate = float(found[1]) / UNITS[found[2]]
     number = isinstance(rate, int | float) and not isinstance(rate, bool)
-    if number and 0 < rate < math.inf:  # type: ignore[operator]
+    if number and LEAST <= rate <= MOST:  # type: ignore[operator]
         return float(rate)  # type: ignore[arg-type]
     raise ConfigError(
         f"{name}={value!r} is not a rate",

@@ -239,9 +239,11 @@ def require_between(name: str, value: object, least: float, most: float) -> floa
     Args:
         name: What the caller's argument is called, for the error.
         value: The number.
-        least: The smallest that makes sense, in the unit of *value*: a number of
-            whatever it counts.
-        most: The largest.
+        least: The smallest that makes sense: a ratio, or a number of things.
+        most: The largest, a ratio or a number of things too.
+
+    Returns:
+        The value, a ratio or a number of things.
 
     Raises:
         ConfigError: It is not a number, or outside the range.

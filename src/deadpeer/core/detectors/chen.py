@@ -28,7 +28,8 @@ class Chen(Silence):
 
     Args:
         interval: Seconds between two beats.
-        margin: Seconds by which a beat may be late: α of the paper.
+        margin: Seconds by which a beat may be late, α of the paper; it has to be above *floor* to
+            count.
         window: How many beats the mean is over: n of the paper.
         floor: The smallest margin, in seconds.
 
@@ -48,7 +49,7 @@ class Chen(Silence):
         self,
         *,
         interval: float,
-        margin: float = FLOOR,
+        margin: float = 0.0,
         window: int = WINDOW,
         floor: float = FLOOR,
     ) -> None:

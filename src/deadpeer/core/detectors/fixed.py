@@ -25,7 +25,8 @@ class Fixed(Silence):
 
     Args:
         interval: Seconds between two beats.
-        margin: Seconds by which a beat may be late.
+        margin: Seconds by which a beat may be late; it has to be above *floor* to
+            count.
         floor: The smallest margin, in seconds.
 
     Raises:
@@ -40,7 +41,7 @@ class Fixed(Silence):
     __slots__ = ("margin",)
 
     def __init__(
-        self, *, interval: float, margin: float = FLOOR, floor: float = FLOOR
+        self, *, interval: float, margin: float = 0.0, floor: float = FLOOR
     ) -> None:
         super().__init__(interval=interval, floor=floor)
         self.margin = require_seconds("margin", margin, zero=True)

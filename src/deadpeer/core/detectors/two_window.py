@@ -28,7 +28,8 @@ class TwoWindow(Silence):
 
     Args:
         interval: Seconds between two beats.
-        margin: Seconds by which a beat may be late: α.
+        margin: Seconds by which a beat may be late, α; it has to be above *floor* to
+            count.
         short: How many beats the quick estimate is over.
         long: How many beats the steady one is over.
         floor: The smallest margin, in seconds.
@@ -49,7 +50,7 @@ class TwoWindow(Silence):
         self,
         *,
         interval: float,
-        margin: float = FLOOR,
+        margin: float = 0.0,
         short: int = 1,
         long: int = WINDOW,
         floor: float = FLOOR,
