@@ -1,0 +1,90 @@
+"""Messages that wait to be read, in bounded memory: beyond it, reading pauses."""
+
+import asyncio
+from typing import Any
+
+from deadpeer.errors import LocalProtocolError
+
+__all__ = ["Inbox"]
+
+# What a message costs beside its bytes; a peer that sends a million empty ones
+# has to be bounded too.
+OVERHEAD = 64
+
+
+class Inbox:
+    """
+    Messages in their order, for one reader.
+
+    Args:
+        high: Bytes at which reading pauses; it goes on below half of that.
+    """
+
+    __slots__ = ("_held", "_high", "_messages", "_waiter", "paused")
+
+    def __init__(self, high: int) -> None:
+        self._high = high
+        self._held = 0
+        # An empty deque is ten times as large, and this one is short.
+        self._messages: list[bytes] = []
+        self._waiter: asyncio.Future[None] | None = None
+        self.paused = False
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def put(self, message: bytes, transport: Any) -> None:
+        """
+        Keep a message; pause reading if that is enough.
+
+        Args:
+            message: Its bytes.
+            transport: Whose reading is paused.
+        """
+        self._messages.append(message)
+        self._held += len(message) + OVERHEAD
+        if self._held > self._high and not self.paused and not transport.is_closing():
+            self.paused = True
+            transport.pause_reading()
+        self.wake()
+
+    def take(self, transport: Any) -> tuple[bytes, bool]:
+        """
+        Return the oldest message, and whether reading went on for it.
+
+        Args:
+            transport: Whose reading goes on.
+        """
+        message = self._messages.pop(0)
+        self._held -= len(message) + OVERHEAD
+        if not self.paused or self._held > self._high // 2:
+            return message, False
+        self.paused = False
+        if not transport.is_closing():
+            transport.resume_reading()
+        return message, True
+
+    async def wait(self) -> None:
+        """
+        Wait until there is news: a message, or the end.
+
+        Raises:
+            LocalProtocolError: Somebody else waits already; with two readers
+                nobody could tell who gets which message.
+        """
+        if self._waiter is not None:
+            raise LocalProtocolError(
+                "two tasks read from one connection at the same time",
+                hint="let one task read, and pass on what it gets",
+                breach="two-readers",
+            )
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def wake(self) -> None:
+        """Tell the reader that there is news."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

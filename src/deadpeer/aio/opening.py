@@ -1,0 +1,170 @@
+"""Connect to a peer that speaks our protocol."""
+
+import asyncio
+import ssl as tls
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+from deadpeer.aio.connection import Connection
+from deadpeer.aio.settings import Settings
+from deadpeer.core.detectors.base import Detector
+from deadpeer.core.events import Change
+from deadpeer.core.limits import Limits
+from deadpeer.errors import ConfigError, PeerTimedOut
+from deadpeer.policy.heartbeat import Heartbeat
+from deadpeer.policy.keepalive import require_seconds
+
+__all__ = ["Connecting", "connect_peer"]
+
+DEFAULT = Heartbeat()
+USUAL = Limits()
+
+
+@dataclass(slots=True)
+class Connecting:
+    """
+    A connection to be: await it, or use it as ``async with``.
+
+    Args:
+        settings: What the connection is made with.
+        target: Keywords for the loop's ``create_connection`` or
+            ``create_unix_connection``.
+        within: Seconds for connection, TLS and handshake together.
+    """
+
+    settings: Settings
+    target: dict[str, Any]
+    within: float
+    _made: Connection | None = field(default=None, init=False)
+
+    def __await__(self) -> Generator[Any, None, Connection]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> Connection:
+        self._made = await self._open()
+        return self._made
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._made is not None:
+            await self._made.close()
+
+    async def _open(self) -> Connection:
+        peer: Connection | None = None
+        try:
+            async with asyncio.timeout(self.within):
+                peer = await self._connect()
+                changes = peer.changes()
+                if peer.state == "connecting" and peer.error is None:
+                    await anext(changes, None)
+        except TimeoutError as error:
+            if isinstance(error, PeerTimedOut) or error.errno is not None:
+                raise
+            raise PeerTimedOut(
+                f"no peer answered at {self._where()} within {self.within:g} s",
+                hint="is it there, and does a firewall let it through?",
+            ) from None
+        finally:
+            if peer is not None and peer.state not in ("alive", "suspect"):
+                peer.abort()
+        if peer.error is not None and peer.state != "alive":
+            raise peer.error
+        return peer
+
+    async def _connect(self) -> Connection:
+        loop = asyncio.get_running_loop()
+        connect: Any = loop.create_connection
+        if "path" in self.target:
+            connect = loop.create_unix_connection
+        _, peer = await connect(lambda: Connection(self.settings), **self.target)
+        return peer  # type: ignore[no-any-return]
+
+    def _where(self) -> str:
+        if "path" in self.target:
+            return str(self.target["path"])
+        return f"{self.target.get('host')}:{self.target.get('port')}"
+
+
+def connect_peer(
+    host: str | None = None,
+    port: int | None = None,
+    *,
+    path: str | None = None,
+    heartbeat: Heartbeat = DEFAULT,
+    within: float = 10.0,
+    limits: Limits = USUAL,
+    ssl: "tls.SSLContext | bool | None" = None,
+    server_hostname: str | None = None,
+    on_message: Callable[[Connection, bytes], object] | None = None,
+    on_change: Callable[[Connection, Change], object] | None = None,
+    detector: Detector | None = None,
+    safety_net: bool = True,
+    **more: Any,
+) -> Connecting:
+    """
+    Connect to a peer and agree on a heartbeat with it.
+
+    ``await`` it for the connection, or use it as ``async with``, which closes
+    the connection at the end.
+
+    Args:
+        host: Name or address; IPv4 and IPv6.
+        port: TCP port.
+        path: A Unix socket, in place of host and port.
+        heartbeat: When to ask the peer, suspect and give it up. The peer may
+            ask for more patience, up to what *limits* allow.
+        within: Seconds for name lookup, connection, TLS and handshake together.
+        limits: What the peer may ask for.
+        ssl: As for ``asyncio.open_connection``.
+        server_hostname: As for ``asyncio.open_connection``.
+        on_message: Called with each message, in place of ``recv``.
+        on_change: Called with each change of state.
+        detector: An adaptive detector for suspicion, as an empty prototype.
+        safety_net: Whether TCP keepalive and the user timeout are set beneath,
+            twice as patient as the heartbeat.
+        **more: Passed on to the loop's ``create_connection``, such as
+            ``local_addr``, ``sock`` or ``happy_eyeballs_delay``.
+
+    Raises:
+        ConfigError: Neither host and port nor a path or socket was given.
+        ConnectionRefusedError: A machine is there, and says no.
+        PeerTimedOut: Nobody agreed in time.
+        RemoteProtocolError: Whoever is there does not speak this protocol.
+
+    >>> async def hello():
+    ...     async with connect_peer("game.example", 7000) as peer:
+    ...         await peer.send(b"move 3 4")
+    ...         return await peer.recv()
+    """
+    require_seconds("within", within)
+    target: dict[str, Any] = dict(more)
+    if path is not None:
+        target["path"] = path
+    elif "sock" not in more:
+        if host is None or port is None:
+            raise ConfigError(
+                "neither host and port nor a path was given",
+                hint='connect_peer("game.example", 7000), or connect_peer(path=…)',
+                field="host",
+                value=host,
+            )
+        target |= {"host": host, "port": port}
+    if ssl is not None:
+        target |= {"ssl": ssl, "ssl_handshake_timeout": within}
+    if server_hostname is not None:
+        target["server_hostname"] = server_hostname
+    settings = Settings(
+        heartbeat=heartbeat,
+        limits=limits,
+        safety_net=safety_net,
+        on_message=on_message,
+        on_change=on_change,
+        detector=detector,
+    )
+    return Connecting(settings, target, float(within))

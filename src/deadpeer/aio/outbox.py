@@ -1,0 +1,136 @@
+"""
+What waits to be sent: whole messages in fragments, in bounded memory.
+
+A fragment is handed to the transport only while that has room, so at most one
+fragment and the transport's own buffer stand before a heartbeat. A message is
+sent whole or not at all: one whose first fragment has left is finished even if
+the caller does not wait any more.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+__all__ = ["Outbox"]
+
+
+class Sending:
+    """One message on its way."""
+
+    __slots__ = ("begun", "done", "frames")
+
+    def __init__(self, frames: Iterator[bytes], done: "asyncio.Future[None]") -> None:
+        self.frames = frames
+        self.done = done
+        self.begun = False
+
+
+class Outbox:
+    """
+    Messages in their order.
+
+    Args:
+        transport: Where fragments go.
+    """
+
+    __slots__ = ("_closes", "_queue", "_transport", "has_room")
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._queue: list[Sending] = []
+        self._closes = False
+        self.has_room = True
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def offer(self, frames: Iterator[bytes]) -> bool:
+        """
+        Hand all of a message over now, or nothing of it.
+
+        Args:
+            frames: Its fragments.
+
+        Returns:
+            Whether there was room for its first fragment; the others follow by
+            themselves.
+        """
+        if self._queue or not self.has_room or self._closes:
+            return False
+        loop = asyncio.get_running_loop()
+        for frame in frames:
+            self._transport.write(frame)
+            if not self.has_room:
+                rest = Sending(frames, loop.create_future())
+                rest.begun = True
+                self._queue.append(rest)
+                break
+        return True
+
+    async def send(self, frames: Iterator[bytes]) -> None:
+        """
+        Hand a message over when there is room, and return when that is done.
+
+        Args:
+            frames: Its fragments.
+
+        Raises:
+            PeerDead: The peer died before all was handed over.
+            PeerClosed: The connection was closed before.
+            asyncio.CancelledError: Cancelled. The message is finished if its first
+                fragment had left, and never sent otherwise.
+        """
+        if self.offer(frames):
+            if not self._queue:
+                return
+            sending = self._queue[0]
+        else:
+            sending = Sending(frames, asyncio.get_running_loop().create_future())
+            self._queue.append(sending)
+        try:
+            await asyncio.shield(sending.done)
+        except asyncio.CancelledError:
+            if not sending.begun and sending in self._queue:
+                self._queue.remove(sending)
+                sending.done.cancel()
+            raise
+
+    def pump(self) -> None:
+        """Hand over what there is room for."""
+        while self._queue and self.has_room:
+            sending = self._queue[0]
+            sending.begun = True
+            frame = next(sending.frames, None)
+            if frame is not None:
+                self._transport.write(frame)
+                continue
+            self._queue.pop(0)
+            if not sending.done.done():
+                sending.done.set_result(None)
+        if self._closes and not self._queue:
+            self._transport.close()  # after what its own buffer holds
+
+    def finish(self, last: bytes) -> None:
+        """
+        Close the transport after a last frame, behind whatever waits.
+
+        Args:
+            last: The frame.
+        """
+        self._closes = True
+        done = asyncio.get_running_loop().create_future()
+        self._queue.append(Sending(iter((last,)), done))
+        self.pump()
+
+    def fail(self, error: BaseException) -> None:
+        """
+        Send nothing more.
+
+        Args:
+            error: What those who wait are told.
+        """
+        while self._queue:
+            sending = self._queue.pop(0)
+            if not sending.done.done():
+                sending.done.set_exception(error)
+                sending.done.exception()  # nobody may be left to ask

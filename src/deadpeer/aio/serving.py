@@ -1,0 +1,239 @@
+"""Serve peers that speak our protocol, and know who is online."""
+
+import asyncio
+import dataclasses
+import ssl as tls
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+from deadpeer.aio.changes import Broadcast
+from deadpeer.aio.connection import Connection
+from deadpeer.aio.registry import Registry
+from deadpeer.aio.settings import Settings
+from deadpeer.core.detectors.base import Detector
+from deadpeer.core.events import Change
+from deadpeer.core.frames import Farewell
+from deadpeer.core.limits import Limits
+from deadpeer.errors import (
+    ConnectionDestroyed,
+    PeerClosed,
+    PeerDead,
+    RemoteProtocolError,
+)
+from deadpeer.policy.heartbeat import Heartbeat
+
+__all__ = ["Server", "serve_peers"]
+
+DEFAULT = Heartbeat()
+USUAL = Limits()
+
+# How a connection ends without anybody having made a mistake in the handler.
+ENDINGS = (PeerDead, PeerClosed, RemoteProtocolError, ConnectionDestroyed)
+
+Handler = Callable[[Connection], Awaitable[object]]
+
+
+class Server:
+    """
+    A server; await it or use it as ``async with`` to start it.
+
+    Args:
+        settings: What its connections share.
+        handler: Called with each peer that has agreed, in a task of its own.
+        target: Keywords for the loop's ``create_server`` or
+            ``create_unix_server``.
+
+    Attributes:
+        registry: Who is online.
+    """
+
+    def __init__(
+        self, settings: Settings, handler: Handler | None, target: dict[str, Any]
+    ) -> None:
+        self.registry = Registry()
+        self._settings = dataclasses.replace(
+            settings,
+            on_open=self._opened,
+            on_gone=self._left,
+            on_change=self._changed,
+        )
+        self._on_change = settings.on_change
+        self._handler = handler
+        self._target = target
+        self._server: asyncio.Server | None = None
+        self._all: set[Connection] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._news: Broadcast[tuple[Connection, Change]] = Broadcast()
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self._start().__await__()
+
+    async def __aenter__(self) -> Self:
+        return await self._start()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _start(self) -> Self:
+        loop = asyncio.get_running_loop()
+        create: Any = loop.create_server
+        if "path" in self._target:
+            create = loop.create_unix_server
+        self._server = await create(self._make, **self._target)
+        return self
+
+    def _make(self) -> Connection:
+        peer = Connection(self._settings)
+        self._all.add(peer)
+        return peer
+
+    @property
+    def sockets(self) -> tuple[Any, ...]:
+        """The sockets that it listens on."""
+        return () if self._server is None else tuple(self._server.sockets)
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on; 0 for a Unix socket."""
+        name = self.sockets[0].getsockname() if self.sockets else ()
+        return int(name[1]) if isinstance(name, tuple) and len(name) > 1 else 0
+
+    def changes(self) -> AsyncIterator[tuple[Connection, Change]]:
+        """Return an iterator of peers and what changed with them, from now on."""
+        return self._news.follow(ended=self._server is None)
+
+    async def serve_forever(self) -> None:
+        """Wait until the server is closed, or this is cancelled."""
+        if self._server is not None:
+            await self._server.serve_forever()
+
+    async def close(self, *, timeout: float = 5.0) -> None:
+        """
+        Accept no more, say goodbye to every peer, and wait for the handlers.
+
+        Args:
+            timeout: Seconds for all of that; then connections are aborted and
+                handlers cancelled.
+        """
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        server.close()
+        goodbyes = [
+            asyncio.ensure_future(peer.close(Farewell.GOING_AWAY, timeout=timeout))
+            for peer in list(self._all)
+            if peer.transport is not None
+        ]
+        waiting = [*goodbyes, *self._tasks]
+        if waiting:
+            _, late = await asyncio.wait(waiting, timeout=timeout)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+        self._news.end()
+        await server.wait_closed()
+
+    # What its connections tell.
+
+    def _opened(self, peer: Connection) -> None:
+        self.registry.add(peer)
+        if self._handler is not None:
+            task = asyncio.get_running_loop().create_task(self._handle(peer))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _handle(self, peer: Connection) -> None:
+        if self._handler is None:
+            return
+        try:
+            with suppress(*ENDINGS):
+                await self._handler(peer)
+        except Exception as error:  # noqa: BLE001 - one handler's fault is no other's
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": f"the handler of {peer!r} failed", "exception": error}
+            )
+        finally:
+            await peer.close()
+
+    def _changed(self, peer: Connection, change: Change) -> None:
+        self._news.tell((peer, change))
+        if self._on_change is not None:
+            self._on_change(peer, change)
+
+    def _left(self, peer: Connection) -> None:
+        self._all.discard(peer)
+        self.registry.remove(peer)
+
+
+def serve_peers(
+    handler: Handler | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    *,
+    path: str | None = None,
+    heartbeat: Heartbeat = DEFAULT,
+    limits: Limits = USUAL,
+    ssl: "tls.SSLContext | None" = None,
+    on_message: Callable[[Connection, bytes], object] | None = None,
+    on_change: Callable[[Connection, Change], object] | None = None,
+    detector: Detector | None = None,
+    safety_net: bool = True,
+    **more: Any,
+) -> Server:
+    """
+    Serve peers, and judge each of them.
+
+    ``await`` it for the running server, or use it as ``async with``, which says
+    goodbye to all at the end.
+
+    Args:
+        handler: A coroutine function, called with each peer that has agreed; the
+            connection is closed when it returns. It need not catch the ends of
+            a connection.
+        host: Where to listen; None is everywhere.
+        port: TCP port; 0 takes a free one.
+        path: A Unix socket, in place of host and port.
+        heartbeat: When to ask a peer, suspect and give it up.
+        limits: What a peer may ask for.
+        ssl: As for ``asyncio.start_server``.
+        on_message: Called with each peer and message, in place of ``recv``: the
+            cheapest way to serve very many.
+        on_change: Called with each peer and change of state.
+        detector: An adaptive detector for suspicion, as an empty prototype.
+        safety_net: Whether TCP keepalive and the user timeout are set beneath,
+            twice as patient as the heartbeat.
+        **more: Passed on to the loop's ``create_server``, such as ``backlog``,
+            ``reuse_port`` or ``sock``.
+
+    >>> async def echo(peer):
+    ...     async for message in peer:
+    ...         await peer.send(message)
+    >>> async def main():
+    ...     async with serve_peers(echo, port=7000) as server:
+    ...         await server.serve_forever()
+    """
+    target: dict[str, Any] = dict(more)
+    if path is not None:
+        target["path"] = path
+    elif "sock" not in more:
+        target |= {"host": host, "port": port}
+    if "path" not in target:
+        target.setdefault("backlog", 1024)
+    if ssl is not None:
+        target |= {"ssl": ssl, "ssl_handshake_timeout": limits.handshake_timeout}
+    settings = Settings(
+        heartbeat=heartbeat,
+        limits=limits,
+        safety_net=safety_net,
+        on_message=on_message,
+        on_change=on_change,
+        detector=detector,
+    )
+    return Server(settings, handler, target)
