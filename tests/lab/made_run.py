@@ -3,18 +3,9 @@
 import math
 from dataclasses import replace
 
-from deadpeer.lab.scenario import (
-    Cell,
-    Expectation,
-    Fault,
-    Measurement,
-    Outcome,
-    Run,
-    Scenario,
-    Setting,
-    Situation,
-)
+from deadpeer.lab.scenario import Cell, Measurement, Run, Scenario, Setting
 from deadpeer.lab.selection import choose_cells, settings_for
+from deadpeer.lab.terms import Expectation, Fault, Outcome, Situation
 from deadpeer.platforms import Defaults
 from deadpeer.policy.keepalive import Keepalive
 

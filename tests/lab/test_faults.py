@@ -7,7 +7,7 @@ import pytest
 
 from deadpeer.lab.faults import apply_fault, heal, return_without_state
 from deadpeer.lab.peer import ANSWER, PORT, QUESTION, Peer
-from deadpeer.lab.scenario import Fault
+from deadpeer.lab.terms import Fault
 from deadpeer.lab.topology import AF, LINK, SERVER, Topology
 
 pytestmark = pytest.mark.netns

@@ -14,17 +14,9 @@ from deadpeer.lab.forecast import (
     nominal_facts,
     with_forecast,
 )
-from deadpeer.lab.scenario import (
-    TOLERANCE,
-    Cell,
-    Expectation,
-    Fault,
-    Outcome,
-    Scenario,
-    Setting,
-    Situation,
-)
+from deadpeer.lab.scenario import TOLERANCE, Cell, Scenario, Setting
 from deadpeer.lab.selection import choose_cells
+from deadpeer.lab.terms import Expectation, Fault, Outcome, Situation
 from deadpeer.platforms import LINUX
 from deadpeer.policy.keepalive import Keepalive
 

@@ -162,3 +162,49 @@ def test_messages_arrive_whole_however_they_are_cut():
         ours.close()
         assert lines.wait() is None
         lines.close()
+
+
+def state_of(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:  # noqa: PTH123
+        return file.read().rpartition(")")[2].split()[0]
+
+
+def test_a_child_can_be_stopped_and_goes_on_where_it_was(module):
+    with Child(module) as child:
+        child.hear()
+        for round_number in range(2):
+            child.stop()
+            assert state_of(child.pid) == "T"
+            child.tell(round=round_number)
+            with pytest.raises(LabError, match="does not answer"):
+                child.hear(patience=0.2)
+            child.resume()
+
+            assert child.hear() == {"round": round_number}
+
+
+def test_a_stopped_child_is_ended_like_any_other(module):
+    with Child(module) as child:
+        child.hear()
+        child.stop()
+
+    assert child.process.returncode == -signal.SIGKILL
+
+
+def test_who_is_gone_cannot_be_stopped(module):
+    with Child(module) as child:
+        child.kill()
+
+        with pytest.raises(LabError, match="before its time"):
+            child.stop()
+        with pytest.raises(LabError, match="before its time"):
+            child.resume()
+
+
+def test_a_child_has_the_surroundings_it_is_given(tmp_path, monkeypatch):
+    code = "import os, sys; from deadpeer.lab.leash import child_channel\n"
+    code += "child_channel(sys.argv)[0].send({'weather': os.environ['WEATHER']})"
+    (tmp_path / "surrounded.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with Child("surrounded", surroundings={"WEATHER": "fair"}) as child:
+        assert child.hear() == {"weather": "fair"}

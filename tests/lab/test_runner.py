@@ -6,8 +6,9 @@ import pytest
 
 from deadpeer.errors import ConfigError
 from deadpeer.lab.runner import Progress, run
-from deadpeer.lab.scenario import Expectation, Fault, Outcome, Scenario, Situation
+from deadpeer.lab.scenario import Scenario
 from deadpeer.lab.selection import choose_cells
+from deadpeer.lab.terms import Expectation, Fault, Outcome, Situation
 from deadpeer.policy.keepalive import Keepalive
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow]

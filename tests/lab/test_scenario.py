@@ -8,18 +8,8 @@ from hypothesis import strategies as st
 
 from deadpeer.errors import ConfigError
 from deadpeer.lab.plain import from_plain, to_plain
-from deadpeer.lab.scenario import (
-    SCHEMA,
-    Cell,
-    Expectation,
-    Fault,
-    Measurement,
-    Outcome,
-    Run,
-    Scenario,
-    Setting,
-    Situation,
-)
+from deadpeer.lab.scenario import SCHEMA, Cell, Measurement, Run, Scenario, Setting
+from deadpeer.lab.terms import Expectation, Fault, Outcome, Situation
 from deadpeer.platforms import Defaults
 from deadpeer.policy.keepalive import Keepalive
 from deadpeer.policy.predict import State

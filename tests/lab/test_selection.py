@@ -4,8 +4,9 @@ from itertools import pairwise
 import pytest
 
 from deadpeer.errors import ConfigError
-from deadpeer.lab.scenario import Expectation, Fault, Scenario, Situation
+from deadpeer.lab.scenario import Scenario
 from deadpeer.lab.selection import WRITE_EVERY, choose_cells, outage, settings_for
+from deadpeer.lab.terms import Expectation, Fault, Situation
 from deadpeer.platforms import Defaults
 from deadpeer.policy.keepalive import Keepalive
 

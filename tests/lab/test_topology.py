@@ -3,8 +3,11 @@ import time
 
 import pytest
 
+from deadpeer.lab.faults import apply_fault
 from deadpeer.lab.peer import ANSWER, PORT, QUESTION, Peer
-from deadpeer.lab.topology import AF, CLIENT, SERVER, Topology
+from deadpeer.lab.terms import Fault
+from deadpeer.lab.topology import AF, BYSTANDER, CLIENT, CLIENT_TOO, SERVER, Topology
+from deadpeer.lab.wire.weather import Weather
 from deadpeer.platforms import Defaults
 
 pytestmark = pytest.mark.netns
@@ -107,7 +110,7 @@ def test_a_peer_that_pauses_closes_its_window_and_opens_it_again(plain):
         sock.settimeout(0.3)
         with pytest.raises(TimeoutError):
             sock.sendall(b"." * (32 << 20))
-        peer.resume("stalled")
+        peer.read_on("stalled")
         sock.settimeout(10)
         sock.sendall(QUESTION)
 
@@ -135,3 +138,32 @@ def test_a_peer_goes_on_listening_to_who_has_shut_down(plain):
 
         with pytest.raises(TimeoutError):  # neither data nor an end
             sock.recv(1)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_bystander_has_a_cable_of_its_own(version):
+    weather = Weather(delay=0.01)
+    with (
+        Topology(weather=weather) as topology,
+        Peer(topology.server) as peer,
+        Peer(topology.bystander),
+        dial(topology, version) as watched,
+    ):
+        with topology.client.entered():
+            beside = socket.create_connection(
+                (BYSTANDER[version], PORT),
+                timeout=10,
+                source_address=(CLIENT_TOO[version], 0),
+            )
+        with beside:
+            watched.sendall(b"one\n")
+            beside.sendall(b"other\n")
+
+            # Its coming changes nothing for who talks to the server.
+            assert watched.getsockname()[0] == CLIENT[version]
+            assert ask(watched) == ask(beside) == ANSWER
+            apply_fault(Fault.SILENT_DROP, topology, peer)
+            watched.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                ask(watched)
+            assert ask(beside) == ANSWER

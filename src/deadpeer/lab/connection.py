@@ -19,7 +19,8 @@ from deadpeer.lab.forecast import Facts, judge, with_forecast
 from deadpeer.lab.loop import READ, WRITE, Loop
 from deadpeer.lab.namespaces import Namespace
 from deadpeer.lab.peer import PORT, QUESTION
-from deadpeer.lab.scenario import Cell, Measurement, Outcome, Situation
+from deadpeer.lab.scenario import Cell, Measurement
+from deadpeer.lab.terms import Outcome, Situation
 from deadpeer.lab.topology import AF, SERVER
 from deadpeer.policy.predict import Span, State
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from deadpeer.errors import LabError
 from deadpeer.lab.peer import Peer
-from deadpeer.lab.scenario import Fault
+from deadpeer.lab.terms import Fault
 from deadpeer.lab.topology import AF, CLIENT, LINK, SERVER, Topology
 
 __all__ = ["apply_fault", "heal", "return_without_state"]

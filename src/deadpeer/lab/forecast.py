@@ -10,14 +10,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from deadpeer.lab.scenario import (
-    TOLERANCE,
-    Cell,
-    Expectation,
-    Fault,
-    Outcome,
-    Situation,
-)
+from deadpeer.lab.scenario import TOLERANCE, Cell
+from deadpeer.lab.terms import Expectation, Fault, Outcome, Situation
 from deadpeer.policy.patience import ASKING, ASKING_LATE
 from deadpeer.policy.predict import Span, State, predict
 from deadpeer.policy.timers import lateness, retransmission_timeout

@@ -17,9 +17,9 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from deadpeer.errors import LabError
@@ -104,6 +104,7 @@ class Child:
         module: The module of this package that it runs.
         pass_fds: Descriptors that it inherits under the same numbers.
         arguments: What its ``main`` gets to see in ``sys.argv``.
+        surroundings: Environment variables that it has besides ours.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class Child:
         *,
         pass_fds: Iterable[int] = (),
         arguments: Iterable[str] = (),
+        surroundings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         ours, theirs = socket.socketpair()
         self.module = module
@@ -134,7 +136,7 @@ class Child:
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": path},
+                env={**os.environ, "PYTHONPATH": path, **surroundings},
                 pass_fds=(theirs.fileno(), *pass_fds),
             )
 
@@ -189,6 +191,38 @@ class Child:
                 raise LabError(f"the lab's {self.module} ended before its time")
             self.heard.extend(messages)
         return self.heard.popleft()
+
+    def stop(self) -> None:
+        """
+        Stop the process where it is (SIGSTOP), and wait until it stands.
+
+        Its kernel goes on answering for it.
+
+        Raises:
+            LabError: It is gone.
+        """
+        self._signal(signal.SIGSTOP, os.WSTOPPED, os.CLD_STOPPED)
+
+    def resume(self) -> None:
+        """
+        Let a stopped process go on (SIGCONT).
+
+        Raises:
+            LabError: It is gone.
+        """
+        self._signal(signal.SIGCONT, os.WCONTINUED, os.CLD_CONTINUED)
+
+    def _signal(self, number: int, awaited: int, state: int) -> None:
+        """Send a signal, and wait for what becomes of it."""
+        # Only our own child, by the number that is ours until we have waited
+        # for its end.
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+            found = os.waitid(os.P_PID, self.pid, awaited | os.WEXITED | os.WNOWAIT)
+            if found and found.si_code == state:
+                os.waitid(os.P_PID, self.pid, awaited)  # so that it is told once
+                return
+        raise LabError(f"the lab's {self.module} ended before its time")
 
     def kill(self) -> None:
         """End the process as a crash would (SIGKILL), and wait until it is gone."""

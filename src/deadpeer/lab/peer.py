@@ -40,7 +40,7 @@ class Peer(Child):
         """Stop reading a connection, so that its window closes."""
         self.tell(do="pause", names=[name])
 
-    def resume(self, name: str) -> None:
+    def read_on(self, name: str) -> None:
         """Read on."""
         self.tell(do="resume", names=[name])
 

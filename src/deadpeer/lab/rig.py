@@ -18,8 +18,9 @@ from deadpeer.lab.faults import apply_fault, heal, return_without_state
 from deadpeer.lab.forecast import BACK
 from deadpeer.lab.loop import Loop
 from deadpeer.lab.peer import Peer
-from deadpeer.lab.scenario import Cell, Fault, Measurement, Scenario, Situation
+from deadpeer.lab.scenario import Cell, Measurement, Scenario
 from deadpeer.lab.selection import outage
+from deadpeer.lab.terms import Fault, Situation
 from deadpeer.lab.topology import Topology
 
 __all__ = ["Rig"]
@@ -228,7 +229,7 @@ class Rig:
         if cell.situation is Situation.READER_PAUSES:
             connection.fill()
             self.loop.at(
-                began + (cell.pause or 0.0), lambda: self.peer.resume(connection.name)
+                began + (cell.pause or 0.0), lambda: self.peer.read_on(connection.name)
             )
 
     def afterwards(self, began: float) -> None:
@@ -243,5 +244,5 @@ class Rig:
         heal(self.topology)
         for connection in self.connections:
             if connection.cell.situation is Situation.ZERO_WINDOW:
-                resume = partial(self.peer.resume, connection.name)
+                resume = partial(self.peer.read_on, connection.name)
                 self.loop.at(time.monotonic() + AFTERWARDS, resume)

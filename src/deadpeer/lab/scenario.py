@@ -9,11 +9,11 @@ instants are seconds after the fault; ``math.inf`` is "never".
 
 import math
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Self
 
 from deadpeer.errors import ConfigError
 from deadpeer.lab.plain import from_plain, to_plain
+from deadpeer.lab.terms import Expectation, Fault, Outcome, Situation
 from deadpeer.platforms import LINUX, Defaults
 from deadpeer.policy.keepalive import Keepalive
 from deadpeer.policy.predict import State
@@ -22,14 +22,10 @@ __all__ = [
     "SCHEMA",
     "TOLERANCE",
     "Cell",
-    "Expectation",
-    "Fault",
     "Measurement",
-    "Outcome",
     "Run",
     "Scenario",
     "Setting",
-    "Situation",
 ]
 
 # Raised whenever a field of `Run` changes its meaning or goes away.
@@ -42,105 +38,6 @@ SCHEMA = 1
 # was usual at a load of two busy processes per core; it is far below the
 # shortest probe interval, 1 s, so it cannot hide a wrong count of probes.
 TOLERANCE = 0.05
-
-
-class Fault(StrEnum):
-    """What is done to the network or to the peer."""
-
-    CABLE = "cable"
-    """The peer's link goes down, on the far side of the router."""
-    SILENT_DROP = "silent drop"
-    """The router forgets both of them and drops everything without a word."""
-    LOSS_TO_PEER = "loss to peer"
-    """Nothing arrives at the peer; what it sends still arrives."""
-    LOSS_FROM_PEER = "loss from peer"
-    """The peer hears everything; nothing of it arrives."""
-    REBOOT = "reboot"
-    """The peer loses its link and comes back soon, knowing no connection."""
-    OWN_NIC_DOWN = "own nic down"
-    """Our own network interface is switched off."""
-    PROCESS_KILLED = "process killed"
-    """The peer's process is killed; its kernel says goodbye for it."""
-    NORMAL_CLOSE = "normal close"
-    """The peer closes its sockets."""
-    OUTAGE = "outage"
-    """A silent drop that heals after an eighth of the promise: nobody died."""
-    NONE = "none"
-    """Nothing happens: nobody died."""
-
-    @property
-    def peer_lives(self) -> bool:
-        """Whether the connection must survive it."""
-        return self in (Fault.OUTAGE, Fault.NONE)
-
-    @property
-    def says_goodbye(self) -> bool:
-        """Whether the peer's kernel tells us at once."""
-        return self in (Fault.PROCESS_KILLED, Fault.NORMAL_CLOSE)
-
-
-class Situation(StrEnum):
-    """What the connection is doing when it happens."""
-
-    CONNECTING = "connecting"
-    """We connect right after the fault."""
-    IDLE = "idle"
-    """Nothing to send, nothing in flight."""
-    UNACKNOWLEDGED = "unacknowledged"
-    """Data is in flight at the fault, and is never acknowledged."""
-    IDLE_THEN_WRITE = "idle then a write"
-    """Idle at the fault, and one write at ``Cell.write_at``."""
-    WE_SHUT_DOWN = "half closed by us"
-    """We have shut down our direction; the peer has not."""
-    PEER_SHUT_DOWN = "half closed by the peer"
-    """The peer has shut down its direction; we have not."""
-    ZERO_WINDOW = "zero window"
-    """The peer does not read, its window is closed, and we have more to send."""
-    READER_PAUSES = "reader pauses"
-    """A live peer stops reading for ``Cell.pause`` seconds, then reads on."""
-
-    @property
-    def state(self) -> State:
-        """What the policy layer calls it."""
-        return STATES[self]
-
-
-STATES = {
-    Situation.CONNECTING: State.CONNECTING,
-    Situation.IDLE: State.IDLE,
-    Situation.UNACKNOWLEDGED: State.UNACKNOWLEDGED,
-    Situation.IDLE_THEN_WRITE: State.IDLE_THEN_WRITE,
-    Situation.WE_SHUT_DOWN: State.HALF_CLOSED,
-    Situation.PEER_SHUT_DOWN: State.HALF_CLOSED,
-    Situation.ZERO_WINDOW: State.ZERO_WINDOW,
-    Situation.READER_PAUSES: State.ZERO_WINDOW,
-}
-
-
-class Expectation(StrEnum):
-    """What should come of a cell."""
-
-    DEAD = "dead"
-    """An error is reported, within the prediction."""
-    UNNOTICED = "unnoticed"
-    """The peer is dead, and this setting does not find it out in time."""
-    ALIVE = "alive"
-    """The peer lives: nothing is reported, and data flows again at the end."""
-    CLOSED = "closed"
-    """The peer's kernel says at once that the connection is over."""
-
-
-class Outcome(StrEnum):
-    """What came of a cell."""
-
-    DEAD = "dead"
-    """The kernel reported an error."""
-    CLOSED = "closed"
-    """The end of the stream, or a reset by a peer that closed."""
-    REFUSED = "refused"
-    """A connect was answered with a reset."""
-    ALIVE = "alive"
-    """Nothing was reported up to the end of the observation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

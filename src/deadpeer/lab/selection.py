@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from deadpeer.errors import ConfigError
 from deadpeer.lab.forecast import nominal_facts, with_forecast
-from deadpeer.lab.scenario import Cell, Fault, Scenario, Setting, Situation
+from deadpeer.lab.scenario import Cell, Scenario, Setting
+from deadpeer.lab.terms import Fault, Situation
 from deadpeer.platforms import LINUX
 from deadpeer.policy.assess import assess
 from deadpeer.policy.keepalive import Keepalive

@@ -3,7 +3,9 @@ Three hosts and two cables: ``client ── router ── server``.
 
 Each host is a network namespace. What is done to the network is done on the far
 side of the router, so that the watched end keeps its carrier, as in life. The
-client's hop can be given a round-trip time; frames then pass a wire of ours.
+client's hop can be given a round-trip time, or any weather; frames then pass a
+wire of ours. Beside the server a bystander can be had: a host behind a cable of
+its own, which lives through whatever is done to the server.
 """
 
 from contextlib import ExitStack
@@ -16,13 +18,26 @@ from deadpeer.lab.wire.cable import Wire
 from deadpeer.lab.wire.weather import Weather
 from deadpeer.platforms import LINUX, Defaults
 
-__all__ = ["CLIENT", "LINK", "PREFIX", "SERVER", "Topology"]
+__all__ = [
+    "BYSTANDER",
+    "CLIENT",
+    "CLIENT_TOO",
+    "LINK",
+    "PREFIX",
+    "SERVER",
+    "Topology",
+]
 
 # Source: RFC 5737 and RFC 3849, addresses for documentation.
 CLIENT = {4: "192.0.2.2", 6: "2001:db8:1::2"}
 CLIENT_SIDE = {4: "192.0.2.1", 6: "2001:db8:1::1"}
 SERVER_SIDE = {4: "198.51.100.1", 6: "2001:db8:2::1"}
 SERVER = {4: "198.51.100.2", 6: "2001:db8:2::2"}
+BYSTANDER_SIDE = {4: "203.0.113.1", 6: "2001:db8:3::1"}
+BYSTANDER = {4: "203.0.113.2", 6: "2001:db8:3::2"}
+# What the client is called where it talks to the bystander, so that a route to
+# it can be cut for the server alone.
+CLIENT_TOO = {4: "192.0.2.3", 6: "2001:db8:1::3"}
 PREFIX = {4: 24, 6: 64}
 EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 AF = {4: 2, 6: 10}
@@ -33,6 +48,9 @@ LINK = "eth0"
 # Source: linux/if_addr.h. Our addresses are known to be unique; looking for
 # others with the same one takes a second.
 IFA_F_NODAD = 0x02
+
+# Source: net/addrconf.h, INFINITY_LIFE_TIME.
+FOR_EVER = 0xFFFFFFFF
 
 # Hosts that keep silent when nothing is done: no router advertisements, and
 # nobody is asked whether packets came the right way (a cut may be one-way).
@@ -85,6 +103,8 @@ class Topology:
         rtt: The round-trip time of the client's hop, in seconds; 0 is a plain
             cable.
         defaults: The TCP settings of the client's system.
+        weather: The weather on the client's hop, each way, in place of *rtt*;
+            None is what *rtt* says.
 
     Attributes:
         client: Where the watched sockets are.
@@ -97,8 +117,14 @@ class Topology:
     """
 
     def __init__(
-        self, *, rtt: float = 0.0, defaults: Defaults = LINUX.defaults
+        self,
+        *,
+        rtt: float = 0.0,
+        defaults: Defaults = LINUX.defaults,
+        weather: Weather | None = None,
     ) -> None:
+        if rtt and weather is None:
+            weather = Weather(delay=rtt / 2)
         self.owned = ExitStack()
         self.wire: Wire | None = None
         with ExitStack() as undo:
@@ -108,17 +134,12 @@ class Topology:
             self.router.set_sysctl("ipv4/ip_forward", 1)
             self.server = self._host("server")
             set_defaults(self.client, defaults)
-            if rtt:
-                self._stretch(rtt)
+            if weather:
+                self._stretch(weather)
             else:
                 self._cable(self.client, LINK, self.router, "near")
-            self._cable(self.server, LINK, self.router, "far")
-            for version in PREFIX:
-                for name, value in NEIGHBOURS.items():
-                    key = f"ipv{version}/neigh/far/{name}"
-                    self.router.set_sysctl_if_present(key, value)
+            self._far(self.server, "far", SERVER_SIDE)
             configure(self.router, "near", CLIENT_SIDE)
-            configure(self.router, "far", SERVER_SIDE)
             configure(self.client, LINK, CLIENT, gateway=CLIENT_SIDE)
             configure(self.server, LINK, SERVER, gateway=SERVER_SIDE)
             undo.pop_all()
@@ -154,6 +175,16 @@ class Topology:
         """A host that knows nothing yet; made ahead of time, it comes up quickly."""
         return self._host("server")
 
+    @cached_property
+    def bystander(self) -> Namespace:
+        """A host beside the server, which nothing is done to; made when asked for."""
+        host = self._host("bystander")
+        self._far(host, "beside", BYSTANDER_SIDE)
+        configure(host, LINK, BYSTANDER, gateway=BYSTANDER_SIDE)
+        number = self.client.index(LINK)
+        add_addresses(self.client, number, CLIENT_TOO, preferred=0, valid=FOR_EVER)
+        return host
+
     def _host(self, name: str, settings: dict[str, int] | None = None) -> Namespace:
         host = self.owned.enter_context(Namespace(name))
         for key, value in (QUIET | PRESENT | (settings or {})).items():
@@ -165,7 +196,16 @@ class Topology:
         peer = {"ifname": far, "net_ns_fd": other.fd}
         one.links.link("add", ifname=name, kind="veth", peer=peer)
 
-    def _stretch(self, rtt: float) -> None:
+    def _far(self, host: Namespace, link: str, side: dict[int, str]) -> None:
+        """Lay a cable from the router to a host behind it."""
+        self._cable(host, LINK, self.router, link)
+        for version in PREFIX:
+            for name, value in NEIGHBOURS.items():
+                key = f"ipv{version}/neigh/{link}/{name}"
+                self.router.set_sysctl_if_present(key, value)
+        configure(self.router, link, side)
+
+    def _stretch(self, weather: Weather) -> None:
         """Lay the client's cable through a host that is nothing but wire."""
         middle = self.owned.enter_context(Namespace("wire"))
         middle.set_sysctl_if_present("ipv6/conf/default/disable_ipv6", 1)
@@ -177,7 +217,6 @@ class Topology:
         # that leaves segmentation to hardware hands over 64 KiB as one.
         for host, link in ((self.client, LINK), (self.router, "near")):
             host.links.link("set", index=host.index(link), gso_max_segs=1)
-        weather = Weather(delay=rtt / 2)
         self.wire = self.owned.enter_context(Wire(middle, "a", "b", weather=weather))
 
 
@@ -198,16 +237,37 @@ def configure(
         gateway: Where everything else goes, by IP version.
     """
     number = host.index(link)
-    for version, address in addresses.items():
-        flags = {"flags": IFA_F_NODAD} if version == 6 else {}  # noqa: PLR2004
-        host.links.addr(
-            "add", index=number, address=address, prefixlen=PREFIX[version], **flags
-        )
+    add_addresses(host, number, addresses)
     # Only now: a card that comes up with its addresses announces them.
     host.links.link("set", index=number, state="up")
     for version, address in (gateway or {}).items():
         host.links.route(
             "add", dst=EVERYWHERE[version], gateway=address, family=AF[version]
+        )
+
+
+def add_addresses(
+    host: Namespace, number: int, addresses: dict[int, str], **lifetime: int
+) -> None:
+    """
+    Give a card of a host more addresses.
+
+    Args:
+        host: Whose.
+        number: The card's.
+        addresses: By IP version.
+        lifetime: ``preferred`` and ``valid`` seconds; one that is preferred for
+            none is used only where it is asked for.
+    """
+    for version, address in addresses.items():
+        flags = {"flags": IFA_F_NODAD} if version == 6 else {}  # noqa: PLR2004
+        host.links.addr(
+            "add",
+            index=number,
+            address=address,
+            prefixlen=PREFIX[version],
+            **flags,
+            **lifetime,
         )
 
 

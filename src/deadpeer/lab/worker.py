@@ -20,7 +20,8 @@ from deadpeer.lab.pilot import round_trips
 from deadpeer.lab.plain import from_plain, to_plain
 from deadpeer.lab.privileges import become_able
 from deadpeer.lab.rig import Rig
-from deadpeer.lab.scenario import Cell, Fault, Measurement, Scenario
+from deadpeer.lab.scenario import Cell, Measurement, Scenario
+from deadpeer.lab.terms import Fault
 
 __all__ = ["Worker"]
 

@@ -11,7 +11,8 @@ from tests.lab.parsed import parsed
 from deadpeer.lab.rendering.page import MARK, page
 from deadpeer.lab.rendering.page_style import STYLE
 from deadpeer.lab.rendering.words import DONE, FAULTS, SITUATIONS, state_label
-from deadpeer.lab.scenario import Fault, Run, Scenario, Situation
+from deadpeer.lab.scenario import Run, Scenario
+from deadpeer.lab.terms import Fault, Situation
 
 EVIL = "</script><script>alert(1)</script><b onclick='x()'>&amp; \x1b[31m"
 

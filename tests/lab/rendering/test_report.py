@@ -12,7 +12,8 @@ from deadpeer.lab.rendering.report import (
     outside,
     sections,
 )
-from deadpeer.lab.scenario import Fault, Run, Scenario, Situation
+from deadpeer.lab.scenario import Run, Scenario
+from deadpeer.lab.terms import Fault, Situation
 
 
 def told(run: Run) -> list[tuple[str, list[tuple[str, str, str, str]]]]:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from tests.lab.made_run import by_hand, failed
 
 from deadpeer.lab.rendering.watching import Watching
-from deadpeer.lab.scenario import Fault, Measurement, Run, Situation
+from deadpeer.lab.scenario import Measurement, Run
+from deadpeer.lab.terms import Fault, Situation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

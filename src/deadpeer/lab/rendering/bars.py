@@ -13,7 +13,7 @@ from deadpeer.lab.rendering.markup import Markup, element
 from deadpeer.lab.rendering.row import Row
 from deadpeer.lab.rendering.scale import Scale
 from deadpeer.lab.rendering.words import about, exactly
-from deadpeer.lab.scenario import Fault
+from deadpeer.lab.terms import Fault
 
 __all__ = ["Pen", "bar", "diamond", "in_brief"]
 

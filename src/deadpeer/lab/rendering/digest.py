@@ -6,8 +6,9 @@ from dataclasses import replace
 from deadpeer.lab.rendering.report import Section, glance, sections
 from deadpeer.lab.rendering.row import Row
 from deadpeer.lab.rendering.words import about, title_of, used
-from deadpeer.lab.scenario import Fault, Measurement, Run, Setting, Situation
+from deadpeer.lab.scenario import Measurement, Run, Setting
 from deadpeer.lab.selection import outage
+from deadpeer.lab.terms import Fault, Situation
 
 __all__ = ["digest"]
 

@@ -29,8 +29,9 @@ from deadpeer.lab.rendering.report import (
 from deadpeer.lab.rendering.summary import summary
 from deadpeer.lab.rendering.timeline import NARROW, WIDE, Picture, inline, standalone
 from deadpeer.lab.rendering.words import DONE, FAULTS, SITUATIONS, about, state_label
-from deadpeer.lab.scenario import Fault, Run, Situation
+from deadpeer.lab.scenario import Run
 from deadpeer.lab.selection import outage
+from deadpeer.lab.terms import Fault, Situation
 
 __all__ = ["DATA_CLOSES", "DATA_OPENS", "MARK", "page", "poster"]
 

@@ -17,15 +17,9 @@ from deadpeer.lab.rendering.words import (
     state_label,
     title_of,
 )
-from deadpeer.lab.scenario import (
-    Cell,
-    Fault,
-    Measurement,
-    Run,
-    Setting,
-    Situation,
-)
+from deadpeer.lab.scenario import Cell, Measurement, Run, Setting
 from deadpeer.lab.selection import outage
+from deadpeer.lab.terms import Fault, Situation
 
 __all__ = [
     "Glance",

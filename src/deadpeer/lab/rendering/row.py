@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from deadpeer.lab.rendering.words import about, exactly, span
-from deadpeer.lab.scenario import Cell, Expectation, Measurement
+from deadpeer.lab.scenario import Cell, Measurement
+from deadpeer.lab.terms import Expectation
 
 __all__ = ["Row", "story"]
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from deadpeer.lab.rendering.report import glance, headline, sections
 from deadpeer.lab.rendering.row import Row
 from deadpeer.lab.rendering.words import DONE, about, exactly, only_when, used
-from deadpeer.lab.scenario import Fault, Measurement, Run
+from deadpeer.lab.scenario import Measurement, Run
+from deadpeer.lab.terms import Fault
 
 __all__ = ["summary"]
 

@@ -9,7 +9,8 @@ from typing import Protocol
 
 from deadpeer.lab.rendering.row import Row
 from deadpeer.lab.rendering.words import exactly, state_label
-from deadpeer.lab.scenario import Cell, Fault, Measurement, Setting, Situation
+from deadpeer.lab.scenario import Cell, Measurement, Setting
+from deadpeer.lab.terms import Fault, Situation
 
 __all__ = ["News", "Watching"]
 

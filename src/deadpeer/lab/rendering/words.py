@@ -3,7 +3,8 @@
 import math
 from collections.abc import Iterable
 
-from deadpeer.lab.scenario import Fault, Setting, Situation
+from deadpeer.lab.scenario import Setting
+from deadpeer.lab.terms import Fault, Situation
 
 __all__ = [
     "DONE",
