@@ -1,6 +1,34 @@
-"""The front end for asyncio: connections of our own, and a guard for anybody's."""
+"""
+The front end for asyncio: connections of our own, and a guard for anybody's.
 
-from deadpeer.aio.blocked import Blocked, Place
+::
+
+    from deadpeer import Heartbeat
+    from deadpeer.aio import connect_peer
+
+    async with connect_peer("game.example", 7000, heartbeat=Heartbeat()) as peer:
+        await peer.send(b"move 3 4")
+        async for message in peer:      # PeerDead carries the evidence
+            ...
+"""
+
+from deadpeer.aio.connection import Connection
+from deadpeer.aio.guarding import Guard, guard
+from deadpeer.aio.opening import Connecting, connect_peer
+from deadpeer.aio.registry import Registry
+from deadpeer.aio.serving import Server, serve_peers
+from deadpeer.aio.stats import Stats
 from deadpeer.aio.watchdog import Watchdog
 
-__all__ = ["Blocked", "Place", "Watchdog"]
+__all__ = [
+    "Connecting",
+    "Connection",
+    "Guard",
+    "Registry",
+    "Server",
+    "Stats",
+    "Watchdog",
+    "connect_peer",
+    "guard",
+    "serve_peers",
+]

@@ -188,7 +188,7 @@ class Connection(PeerProtocol):
         reason: int = Farewell.DONE,
         text: str = "",
         *,
-        timeout: float | None = None,
+        within: float | None = None,
     ) -> None:
         """
         Say goodbye, and close once everything was handed over.
@@ -198,7 +198,7 @@ class Connection(PeerProtocol):
         Args:
             reason: One of ``Farewell``, or an application's own, 128 to 255.
             text: For a person to read.
-            timeout: Seconds to wait for what is still to be sent; None is the
+            within: Seconds to wait for what is still to be sent; None is the
                 heartbeat's timeout.
         """
         if self._is_gone:
@@ -207,7 +207,7 @@ class Connection(PeerProtocol):
             self.abort()
         else:
             self._say_goodbye(reason, text)
-        patience = self.heartbeat.timeout if timeout is None else timeout
+        patience = self.heartbeat.timeout if within is None else within
         try:
             async with asyncio.timeout(patience):
                 await self.wait_closed()

@@ -1,10 +1,10 @@
-"""
+r"""
 Your protocol, our judgement: a guard over any asyncio connection.
 
 ::
 
     async with guard(writer, heartbeat=Heartbeat(interval=20, timeout=10),
-                     send_ping=lambda number: writer.write(b"ping\\n")) as g:
+                     send_ping=lambda number: writer.write(b"ping\n")) as g:
         while line := await reader.readline():
             g.heard()                       # any byte is life
     # PeerSilent is raised in the block when the peer is dead

@@ -114,12 +114,12 @@ class Server:
         if self._server is not None:
             await self._server.serve_forever()
 
-    async def close(self, *, timeout: float = 5.0) -> None:
+    async def close(self, *, within: float = 5.0) -> None:
         """
         Accept no more, say goodbye to every peer, and wait for the handlers.
 
         Args:
-            timeout: Seconds for all of that; then connections are aborted and
+            within: Seconds for all of that; then connections are aborted and
                 handlers cancelled.
         """
         if self._server is None:
@@ -127,13 +127,13 @@ class Server:
         server, self._server = self._server, None
         server.close()
         goodbyes = [
-            asyncio.ensure_future(peer.close(Farewell.GOING_AWAY, timeout=timeout))
+            asyncio.ensure_future(peer.close(Farewell.GOING_AWAY, within=within))
             for peer in list(self._all)
             if peer.transport is not None
         ]
         waiting = [*goodbyes, *self._tasks]
         if waiting:
-            _, late = await asyncio.wait(waiting, timeout=timeout)
+            _, late = await asyncio.wait(waiting, timeout=within)
             for task in late:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)

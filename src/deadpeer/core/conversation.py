@@ -117,7 +117,7 @@ class Conversation(Reader):
         Raises:
             LocalProtocolError: Not in this stage, or no such number.
         """
-        if self.sending is not OPEN:
+        if self.sending is not OPEN or self.receiving is SILENT:
             raise self._not_open()
         return encode_pong(sequence)
 

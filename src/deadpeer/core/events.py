@@ -53,8 +53,8 @@ class Evidence:
         timeout: Seconds that the peer had.
         sequence: The number of the question.
         rtt: Round trips so far, or None without an answered ping.
-        lateness: Seconds by which this watcher itself was late since it asked.
-            They were added to the timeout.
+        lateness: Seconds by which this watcher itself was late since it asked,
+            and what it added to the timeout for that.
         covered: Whether the peer's kernel has acknowledged the question; None
             if that is not known.
         outstanding: Bytes that it has not acknowledged, or None.

@@ -62,6 +62,10 @@ PUNCTUAL = 0.05
 # often within one timeout.
 LOOKS = 8
 
+# The first look comes so early in a timeout, however large the margin is:
+# progress is what the second one sees.
+FIRST_LOOK = 3 / 4
+
 SEQUENCES = 1 << 16
 
 
@@ -76,11 +80,12 @@ class Facts(NamedTuple):
             not, in seconds.
         acked: Bytes that the peer's kernel has acknowledged so far, a counter;
             None if that is not known.
-        acked_at: When it last acknowledged anything, in seconds.
+        acked_at: When it last acknowledged anything, in seconds; if that is not
+            known, progress counts from when it is seen.
         outstanding: Bytes given to the transport that it has not acknowledged.
         unanswered: Seconds for which the kernel's own probes or
             retransmissions have gone unanswered; 0 if none are.
-        lateness: Seconds by which the watcher was late since it asked, if it
+        lateness: Seconds by which the watcher is late with this look, if it
             knows more about that than the wake-up of this row tells.
         slept: Seconds that this machine was suspended since the last look.
     """
@@ -125,7 +130,8 @@ class Row:
         covers: The count of acknowledged bytes that covers the question;
             ``UNKNOWN`` until it was looked at.
         covered: Whether it was reached.
-        stretched: Seconds that were granted because this watcher was late.
+        stretched: Seconds that this watcher was late since it asked, and what
+            it granted for that.
         slept: Seconds of suspension since the peer was heard.
     """
 
@@ -199,6 +205,8 @@ def judge(
         return look_at_quiet_peer(rules, row, now=now)
     if not facts.drained:
         return look_at_open_question(rules, row, now=now, lateness=facts.lateness)
+    # Draining may have taken its time, or was done before anybody asked for it.
+    stretch(rules, row, now=now, lateness=now - row.wake_at)
     return accuse(rules, row, now=now, facts=facts)
 
 
@@ -235,20 +243,20 @@ def ask(rules: Heartbeat, row: Row, *, now: float) -> tuple[int, float]:
     row.covers = row.acked = UNKNOWN
     row.covered = False
     row.stretched = 0.0
+    row.pinged_at = LONG_AGO  # no answer can belong to it yet
+    look_at = now + min(row.margin, rules.timeout * FIRST_LOOK)
     if rules.one_way:
-        return NOTHING, now + row.margin
+        return NOTHING, look_at
     row.sequence = (row.sequence + 1) % SEQUENCES
-    return PING, now + row.margin
+    return PING, look_at
 
 
 def look_at_open_question(
     rules: Heartbeat, row: Row, *, now: float, lateness: float
 ) -> tuple[int, float]:
     """Wait on, or have the driver drain before anything is said."""
-    waiting = row.margin if row.state == ALIVE else rules.timeout
-    due_at = min(row.counts_at + waiting, row.wake_at)
-    if now < due_at:
-        return NOTHING, due_at
+    if now < row.wake_at:
+        return NOTHING, row.wake_at
     stretch(rules, row, now=now, lateness=max(lateness, now - row.wake_at))
     return VERIFY, now + PUNCTUAL
 
@@ -265,8 +273,11 @@ def stretch(rules: Heartbeat, row: Row, *, now: float, lateness: float) -> None:
     extra = min(lateness, rules.timeout - row.stretched)
     if extra <= 0:
         return  # always late is no excuse for ever
-    row.stretched += extra
-    row.counts_at = max(row.counts_at, now + extra - rules.timeout)
+    counts_at = max(row.counts_at, now + extra - rules.timeout)
+    # What was lost is used up, too: a watcher that is always late by a second
+    # would otherwise lose a second for each that it grants.
+    row.stretched += max(extra, counts_at - row.counts_at)
+    row.counts_at = counts_at
 
 
 def accuse(
@@ -281,6 +292,7 @@ def accuse(
             return DIED, NEVER
         row.counts_at = now
         return NOTHING, now + rules.timeout / LOOKS
+    is_first_look = row.acked == UNKNOWN
     if not rules.one_way:  # otherwise nothing of ours has to be delivered first
         follow_delivery(row, now=now, facts=facts)
     dead_at = row.counts_at + rules.timeout
@@ -290,8 +302,8 @@ def accuse(
     on_its_way = row.acked != UNKNOWN and not row.covered
     look_at = now + rules.timeout / LOOKS if on_its_way else dead_at
     wake_at = min(dead_at, look_at)
-    if row.state == SUSPECT:
-        return NOTHING, wake_at
+    if row.state == SUSPECT or (on_its_way and is_first_look):
+        return NOTHING, wake_at  # whether it gets on, the next look will tell
     suspect_at = row.counts_at + row.margin
     if now < suspect_at:
         return NOTHING, min(wake_at, suspect_at)
@@ -312,7 +324,7 @@ def follow_delivery(row: Row, *, now: float, facts: Facts) -> None:
     if row.covers == UNKNOWN:
         # The first look: what waits now is the question and what is before it.
         row.covers = facts.acked + (facts.outstanding or 0)
-    acked_at = min(facts.acked_at, now)
+    acked_at = now if facts.acked_at == LONG_AGO else min(facts.acked_at, now)
     if facts.acked >= row.covers:
         row.covered = True
         row.counts_at = max(row.counts_at, acked_at - row.margin)

@@ -111,6 +111,7 @@ class Monitor:
             return NOTHING_NEW
         self._move(Cause.OPENED)
         self.row.heard_at = now
+        self.row.margin = self.heartbeat.floor  # of what was agreed meanwhile
         self.row.wake_at = now + self.heartbeat.interval
         return (Online(now),)
 
@@ -266,7 +267,7 @@ class Monitor:
             covered=row.covered if asked and known else None,
             outstanding=facts.outstanding,
             unanswered=facts.unanswered,
-            slept=row.slept,
+            slept=row.slept if asked else 0.0,
         )
 
     def _move(self, cause: Cause) -> bool:

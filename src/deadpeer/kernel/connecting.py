@@ -16,7 +16,14 @@ from deadpeer.kernel.verdicts import verdict_on
 from deadpeer.policy import Plan, plan
 from deadpeer.policy.keepalive import require_seconds
 
-__all__ = ["create_connection"]
+__all__ = [
+    "create_connection",
+    "longer_path",
+    "require_address",
+    "require_timeout",
+    "shares",
+    "unencodable",
+]
 
 # poll(2) counts milliseconds in a C int; Python does not look.
 LONGEST_TIMEOUT = (2**31 - 1) / 1000
@@ -70,12 +77,12 @@ def create_connection(
         ConnectionRefusedError: The peer lives and does not listen.
         OSError: The name was not found, or the source address is not here.
     """
-    _require_address("address", address, lengths=(2,))
+    require_address("address", address, lengths=(2,))
     if source_address is not None:
         # IPv6 adds flow and scope.
-        _require_address("source_address", source_address, lengths=(2, 4))
+        require_address("source_address", source_address, lengths=(2, 4))
     if timeout is not None:
-        _require_timeout(timeout)
+        require_timeout(timeout)
     row = this_platform()
     settings = plan(
         within=within,
@@ -87,8 +94,8 @@ def create_connection(
     host, port = address
     found = _looked_up(host, port)
     errors: list[OSError] = []
-    shares = _shares(found, within if timeout is None else timeout)
-    for (family, kind, protocol, _, target), share in zip(found, shares, strict=False):
+    parts = shares(found, within if timeout is None else timeout)
+    for (family, kind, protocol, _, target), share in zip(found, parts, strict=False):
         try:
             sock = _connected(
                 socket.socket(family, kind, protocol),
@@ -115,7 +122,18 @@ def create_connection(
         errors.clear()  # an error that holds its own traceback holds its frames
 
 
-def _require_address(name: str, address: Any, *, lengths: tuple[int, ...]) -> None:
+def require_address(name: str, address: Any, *, lengths: tuple[int, ...]) -> None:
+    """
+    Refuse what is no address of a host.
+
+    Args:
+        name: What the caller's argument is called, for the error.
+        address: The address.
+        lengths: How many parts it may have.
+
+    Raises:
+        ConfigError: It is no tuple of a host, a port and so on.
+    """
     shaped = isinstance(address, tuple) and len(address) in lengths
     if not (shaped and _is_host(address[0]) and _is_port(address[1])):
         raise ConfigError(
@@ -139,7 +157,16 @@ def _is_port(port: object) -> bool:
     return False
 
 
-def _require_timeout(timeout: float) -> None:
+def require_timeout(timeout: float) -> None:
+    """
+    Refuse what no socket can wait for.
+
+    Args:
+        timeout: The time in seconds.
+
+    Raises:
+        ConfigError: It is no duration, or longer than 24 days.
+    """
     require_seconds("timeout", timeout)
     if timeout > LONGEST_TIMEOUT:
         raise ConfigError(
@@ -154,16 +181,34 @@ def _looked_up(host: str | None, port: int | str) -> Sequence[Any]:
     try:
         return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
     except UnicodeError as error:
-        raise ConfigError(
-            f"{host!r} cannot be the name of a host: {error}",
-            hint="its parts have 1 to 63 characters each",
-            field="address",
-            value=host,
-        ) from error
+        raise unencodable("address", host, error) from error
 
 
-def _shares(addresses: Sequence[object], seconds: float) -> Iterator[float]:
-    """Yield for each address the seconds that it may take, while there are any."""
+def unencodable(name: str, host: object, error: UnicodeError) -> ConfigError:
+    """
+    Return the error for a host whose name no resolver can take.
+
+    Args:
+        name: What the caller's argument is called.
+        host: The name.
+        error: What the resolver says about it.
+    """
+    return ConfigError(
+        f"{host!r} cannot be the name of a host: {error}",
+        hint="its parts have 1 to 63 characters each",
+        field=name,
+        value=host,
+    )
+
+
+def shares(addresses: Sequence[object], seconds: float) -> Iterator[float]:
+    """
+    Yield for each address the seconds that it may take, while there are any.
+
+    Args:
+        addresses: The addresses, of which each is tried before the next is asked for.
+        seconds: The time for all of them together, from now on.
+    """
     deadline = time.monotonic() + seconds
     for number in range(len(addresses)):
         left = deadline - time.monotonic()
@@ -219,9 +264,8 @@ def _finished(
     allow_stalled_reader: bool,
 ) -> socket.socket:
     try:
-        info = read_tcp_info(sock)
-        measured = info.round_trip if info else None
-        if rtt is None and measured is not None and outgrows(measured, settings):
+        measured = longer_path(sock, settings) if rtt is None else None
+        if measured is not None:
             protect(
                 sock,
                 within=settings.within,
@@ -233,3 +277,18 @@ def _finished(
         sock.close()
         raise
     return sock
+
+
+def longer_path(sock: socket.socket, settings: Plan) -> float | None:
+    """
+    Return the round trip of a fresh connection, in seconds, if it outgrows the plan.
+
+    Args:
+        sock: The connection.
+        settings: The plan that it was made with.
+    """
+    info = read_tcp_info(sock)
+    measured = info.round_trip if info else None
+    if measured is not None and outgrows(measured, settings):
+        return measured
+    return None

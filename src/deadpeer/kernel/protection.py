@@ -15,7 +15,7 @@ from deadpeer.platforms import Defaults, Platform
 from deadpeer.policy import Assessment, Keepalive, Plan, assess, plan
 from deadpeer.policy.keepalive import require_seconds
 
-__all__ = ["Protection", "outgrows", "planned", "protect"]
+__all__ = ["Protection", "outgrows", "planned", "protect", "require_one"]
 
 # One tick of the fastest usual kernel clock, in seconds. Shorter round trips
 # vanish in the lateness of timers, which is planned for in any case.
@@ -126,7 +126,7 @@ def protect(
         AccessDenied: A privilege is missing.
         KernelRefused: The kernel refused; what had been changed was put back.
     """
-    _require_one(within, keepalive)
+    require_one(within, keepalive)
     if rtt is not None:
         require_seconds("rtt", rtt, zero=True)
     row = this_platform()
@@ -226,7 +226,17 @@ def outgrows(measured: float, made: Plan) -> bool:
     return measured > max(made.rtt, LEAST_RTT)
 
 
-def _require_one(within: float | None, keepalive: Keepalive | None) -> None:
+def require_one(within: float | None, keepalive: Keepalive | None) -> None:
+    """
+    Refuse anything but one of a promise and values of one's own.
+
+    Args:
+        within: The promise, in seconds.
+        keepalive: The values.
+
+    Raises:
+        ConfigError: None of them was given, or both, or one that sets nothing.
+    """
     if keepalive is not None and not isinstance(keepalive, Keepalive):
         raise ConfigError(
             f"keepalive={keepalive!r} is no Keepalive",

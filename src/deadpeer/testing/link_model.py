@@ -181,13 +181,19 @@ class LinkModel:
             )
             for side in Side
         }
+        self._kernels = tuple(self.kernels.values())
+        self._wires = tuple(self.wires.values())
 
     @property
     def next_at(self) -> float:
         """When something happens by itself, in seconds; infinity if never."""
-        left, right = self.kernels.values()
-        one, other = self.wires.values()
-        return min(left.timer_at, right.timer_at, one.next_at, other.next_at)
+        instant = math.inf  # asked so often that a loop pays
+        for kernel in self._kernels:
+            instant = min(instant, kernel.timer_at)
+        for wire in self._wires:
+            if wire.flying:
+                instant = min(instant, wire.flying[0][0])
+        return instant
 
     def advance(self, *, now: float) -> None:
         """

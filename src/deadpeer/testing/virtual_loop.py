@@ -48,8 +48,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         start: What ``time()`` says at first, in seconds.
         limit: The number of turns after which ``SimulationStuck`` is raised,
             so that no test runs for ever.
-        io_first: False lets the timers that are due go before what has arrived.
-            uvloop does that after a callback of I/O which took long.
+        io_first: False lets the timers that are due go before what has arrived,
+            always. uvloop does so after a callback of I/O which took long, and
+            only then; a program that holds in the worst case holds there too.
 
     Raises:
         ConfigError: *start* is no instant, or *limit* no count.
@@ -248,7 +249,7 @@ def run(
         main: The coroutine.
         start: What the loop's ``time()`` says at first, in seconds.
         limit: The number of turns of the loop after which it is stuck.
-        io_first: Whether what has arrived goes before timers that are due.
+        io_first: Whether what has arrived goes before the timers that are due.
 
     Returns:
         What the coroutine returned.
