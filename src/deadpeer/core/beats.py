@@ -18,6 +18,8 @@ from deadpeer.policy.keepalive import require_seconds
 
 __all__ = ["Beats"]
 
+SHORTEST = 0.001  # seconds
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beats:
@@ -29,7 +31,7 @@ class Beats:
         first_at: The first, in seconds of the driver's clock.
 
     Raises:
-        ConfigError: *interval* is no duration.
+        ConfigError: *interval* is no duration, or below a millisecond.
 
     >>> Beats(interval=20.0, first_at=5.0).next_after(now=67.0)
     85.0
@@ -40,6 +42,13 @@ class Beats:
 
     def __post_init__(self) -> None:
         require_seconds("interval", self.interval)
+        if self.interval < SHORTEST:
+            raise ConfigError(
+                f"interval={self.interval!r} is less than {SHORTEST} s",
+                hint="an announcement carries whole milliseconds",
+                field="interval",
+                value=self.interval,
+            )
 
     @classmethod
     def starting(cls, *, interval: float, now: float, jitter: float) -> Self:
@@ -82,9 +91,6 @@ class Beats:
         if now < self.first_at:
             return self.first_at
         passed = math.floor((now - self.first_at) / self.interval)
-        due_at = self.first_at + passed * self.interval
-        # The quotient may have been rounded up to a whole number or down from it.
-        while due_at <= now:
-            passed += 1
-            due_at = self.first_at + passed * self.interval
-        return due_at
+        # The quotient may have been rounded either way.
+        near = (self.first_at + (passed + k) * self.interval for k in range(3))
+        return next((at for at in near if at > now), now + self.interval)
