@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deadpeer.errors import ConfigError
+from deadpeer.policy.heartbeat import SHORTEST, Heartbeat
 from deadpeer.policy.link import Link
 from deadpeer.policy.mistakes import Search, last_below, lowest, rounded_up
 from deadpeer.policy.quality import configure
@@ -73,6 +74,16 @@ def test_a_lost_ping_is_a_miss_and_wrong_for_an_interval():
     assert search.wrongly(4.0, 6.1) == pytest.approx(0.01)
 
 
+def test_a_heartbeat_is_made_of_it_in_one_call():
+    wish = {"detect_within": 5, "mistakes_at_most": "1/week"}
+    quality = asked(**wish)
+
+    made = Heartbeat.for_quality(link=CITY, **wish)
+
+    assert (made.interval, made.timeout) == (quality.interval, quality.timeout)
+    assert made.detection == pytest.approx(5)
+
+
 @given(link=links, wish=wishes)
 @settings(max_examples=200)
 def test_what_is_granted_keeps_every_part_of_the_wish(link, wish):
@@ -82,7 +93,7 @@ def test_what_is_granted_keeps_every_part_of_the_wish(link, wish):
         return
     rate, last = wish["mistakes_at_most"], wish["mistakes_last_at_most"]
 
-    assert quality.interval > 0
+    assert quality.interval >= SHORTEST
     assert quality.detection <= wish["detect_within"] * (1 + 1e-12)
     assert quality.timeout >= 2 * link.rtt + 0.2 - 1e-9
     assert quality.mistakes_every >= 1 / rate * (1 - 1e-9)
@@ -136,7 +147,8 @@ def test_a_wish_is_refused_only_if_no_interval_keeps_it(link, wish):
     search = Search(link=link, rate=wish["mistakes_at_most"], last=last)
     most = wish["detect_within"] - search.shortest_timeout
     for part in range(1, 500):
-        assert most <= 0 or not search.keeps(most * part / 500, wish["detect_within"])
+        interval = most * part / 500
+        assert interval < SHORTEST or not search.keeps(interval, wish["detect_within"])
 
 
 def test_a_steady_link_needs_no_margin_but_for_one_lost_segment():

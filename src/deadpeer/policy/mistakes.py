@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from deadpeer.policy.heartbeat import SHORTEST
 from deadpeer.policy.link import Link
 
 __all__ = ["LONGEST", "Search", "last_below", "lowest", "rounded_up"]
@@ -112,7 +113,7 @@ class Search:
         )
         rounded = math.floor(longest / MILLISECOND) * MILLISECOND
         tries = (round(rounded, 3), longest)
-        return next((i for i in tries if i > 0 and self.keeps(i, within)), None)
+        return next((i for i in tries if i >= SHORTEST and self.keeps(i, within)), None)
 
     def grants(self, within: float) -> bool:
         """
