@@ -1,14 +1,19 @@
 import errno
+import fcntl
+import math
 import select
 import socket
+import sys
 import time
 
 import pytest
 
+from deadpeer.errors import LabError
 from deadpeer.lab.faults import apply_fault, heal, return_without_state
 from deadpeer.lab.peer import ANSWER, PORT, QUESTION, Peer
 from deadpeer.lab.terms import Fault
 from deadpeer.lab.topology import AF, LINK, SERVER, Topology
+from deadpeer.lab.wire.weather import Weather
 
 pytestmark = pytest.mark.netns
 
@@ -16,6 +21,8 @@ pytestmark = pytest.mark.netns
 SOON = 5.0
 # How long nothing has to come for it to count as lost.
 A_WHILE = 0.4
+# Source: linux/sockios.h.
+SIOCOUTQ = 0x5411
 
 
 class Wired:
@@ -182,3 +189,57 @@ def test_a_killed_peer_is_gone(wired):
     wired.apply(Fault.PROCESS_KILLED)
 
     assert wired.peer.process.returncode == -9
+
+
+def test_a_stopped_process_is_silent_and_its_kernel_is_not(wired):
+    wired.apply(Fault.PROCESS_STOPPED)
+    for version in AF:
+        before = wired.server_socket_holds(version)
+
+        assert not wired.is_answered(version)
+        assert wired.server_socket_holds(version) > before
+        # Acknowledged: nothing is left to send again.
+        unsent = fcntl.ioctl(wired.socks[version], SIOCOUTQ, bytes(4))
+        assert int.from_bytes(unsent, sys.byteorder) == 0
+    wired.peer.resume()
+    wired.socks[4].settimeout(SOON)
+
+    assert wired.socks[4].recv(1) == ANSWER
+
+
+@pytest.fixture
+def boxed(request):
+    with (
+        Topology(weather=Weather(delay=0.005)) as topology,
+        Peer(topology.server) as peer,
+    ):
+        assert topology.wire
+        topology.wire.remember(idle=math.inf, resets=request.param)
+        wired = Wired(topology, peer)
+        yield wired
+        for sock in wired.socks.values():
+            sock.close()
+
+
+@pytest.mark.parametrize("boxed", [False], indirect=True)
+def test_a_connection_that_was_forgotten_is_silent(boxed):
+    assert boxed.is_answered(4)
+    boxed.apply(Fault.FORGOTTEN)
+
+    assert [boxed.is_answered(version) for version in AF] == [False, False]
+    boxed.dial(4).close()
+
+
+@pytest.mark.parametrize("boxed", [True], indirect=True)
+def test_a_connection_that_was_forgotten_may_be_reset(boxed):
+    boxed.apply(Fault.FORGOTTEN_WITH_RESETS)
+    for sock in boxed.socks.values():
+        sock.sendall(QUESTION)
+
+        with pytest.raises(ConnectionResetError):
+            sock.recv(1)
+
+
+def test_without_a_wire_there_is_no_box_to_forget(wired):
+    with pytest.raises(LabError, match="wire"):
+        wired.apply(Fault.FORGOTTEN)

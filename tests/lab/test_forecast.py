@@ -15,7 +15,7 @@ from deadpeer.lab.forecast import (
     with_forecast,
 )
 from deadpeer.lab.scenario import TOLERANCE, Cell, Scenario, Setting
-from deadpeer.lab.selection import choose_cells
+from deadpeer.lab.selection import DEADLY, choose_cells
 from deadpeer.lab.terms import Expectation, Fault, Outcome, Situation
 from deadpeer.platforms import LINUX
 from deadpeer.policy.keepalive import Keepalive
@@ -171,7 +171,7 @@ def test_data_that_never_left_is_given_up_from_its_first_sending():
 
 
 @given(
-    fault=st.sampled_from([f for f in Fault if not f.peer_lives]),
+    fault=st.sampled_from([*DEADLY, Fault.PROCESS_KILLED, Fault.NORMAL_CLOSE]),
     situation=st.sampled_from(Situation),
     setting=st.sampled_from([PLAN, NOTHING]),
     silence=st.floats(0, 2),

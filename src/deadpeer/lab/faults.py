@@ -113,6 +113,24 @@ def kill_process(topology: Topology, peer: Peer) -> None:
     peer.kill()
 
 
+def stop_process(topology: Topology, peer: Peer) -> None:
+    """Stop the peer's process (SIGSTOP); its kernel lives."""
+    del topology
+    peer.stop()
+
+
+def forget_flows(topology: Topology, peer: Peer) -> None:
+    """
+    Let the box on the client's wire forget all connections with the server.
+
+    `Wire.remember` puts it there, before there are connections.
+    """
+    del peer
+    if topology.wire is None:
+        raise LabError("only a wire has a box that forgets; give the lab's hop weather")
+    topology.wire.forget(*SERVER.values())
+
+
 def hang_up(topology: Topology, peer: Peer) -> None:
     """Let the peer close its connections."""
     del topology
@@ -132,6 +150,9 @@ FAULTS: dict[Fault, Callable[[Topology, Peer], None]] = {
     Fault.REBOOT: crash,
     Fault.OWN_NIC_DOWN: switch_off_own_card,
     Fault.PROCESS_KILLED: kill_process,
+    Fault.PROCESS_STOPPED: stop_process,
+    Fault.FORGOTTEN: forget_flows,
+    Fault.FORGOTTEN_WITH_RESETS: forget_flows,
     Fault.NORMAL_CLOSE: hang_up,
     Fault.OUTAGE: drop_silently,
     Fault.NONE: do_nothing,

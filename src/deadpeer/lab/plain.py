@@ -26,7 +26,9 @@ def to_plain(value: Any) -> Any:
     [1, None, 'x']
     """
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_plain(getattr(value, f.name)) for f in fields(value)}
+        # What a value works out by itself is not written.
+        given = [f.name for f in fields(value) if f.init]
+        return {name: to_plain(getattr(value, name)) for name in given}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, tuple | list):
@@ -88,7 +90,7 @@ def _read_generic(kind: Any, data: Any) -> Any:
 
 def _read_dataclass(kind: Any, data: dict[str, Any]) -> Any:
     hints = get_type_hints(kind)
-    known = {f.name: f for f in fields(kind)}
+    known = {f.name: f for f in fields(kind) if f.init}
     strange = sorted(set(data) - set(known))
     if strange:
         raise ValueError(f"unknown fields {', '.join(strange)}")

@@ -15,6 +15,7 @@ from deadpeer.errors import ConfigError
 from deadpeer.lab.plain import from_plain, to_plain
 from deadpeer.lab.terms import Expectation, Fault, Outcome, Situation
 from deadpeer.platforms import LINUX, Defaults
+from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.policy.keepalive import Keepalive
 from deadpeer.policy.predict import State
 
@@ -40,20 +41,25 @@ SCHEMA = 1
 TOLERANCE = 0.05
 
 
+# Situations that say by themselves whether the peer lives, whatever is done.
+FATES = {Situation.BYSTANDER: True, Situation.CUT_OFF: False}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
     """
     One way to set up a socket.
 
     Args:
-        name: ``nothing``, ``system``, ``keepalive``, ``user timeout``, ``plan``
-            or ``custom``.
+        name: ``nothing``, ``system``, ``keepalive``, ``user timeout``, ``plan``,
+            ``custom`` or ``heartbeat``.
         keepalive: What is set on the socket.
         defaults: The system's settings under it.
         promise: Seconds within which a death must be reported whatever the
             prediction says; None if nothing was promised.
         longest_pause: How long, in seconds, a reader may pause; ``math.inf``
             for ever.
+        heartbeat: What the application does besides, if it does.
     """
 
     name: str
@@ -61,6 +67,7 @@ class Setting:
     defaults: Defaults
     promise: float | None = None
     longest_pause: float = math.inf
+    heartbeat: Heartbeat | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +114,8 @@ class Cell:
     @property
     def peer_lives(self) -> bool:
         """Whether this is a live control: nothing may be reported."""
+        if self.situation in FATES:
+            return FATES[self.situation]
         return self.fault.peer_lives
 
 

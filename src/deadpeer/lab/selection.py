@@ -20,7 +20,7 @@ from deadpeer.policy.planner import plan
 from deadpeer.policy.predict import unanswered_probes
 from deadpeer.policy.search import OUTAGE
 
-__all__ = ["WRITE_EVERY", "choose_cells", "outage", "settings_for"]
+__all__ = ["DEADLY", "WRITE_EVERY", "choose_cells", "outage", "settings_for"]
 
 # Writes after the fault, in seconds between one connection's and the next's.
 WRITE_EVERY = 0.5
@@ -49,7 +49,14 @@ DYING = (
     Situation.PEER_SHUT_DOWN,
     Situation.ZERO_WINDOW,
 )
-DEADLY = tuple(f for f in Fault if not (f.peer_lives or f.says_goodbye))
+DEADLY = (
+    Fault.CABLE,
+    Fault.SILENT_DROP,
+    Fault.LOSS_TO_PEER,
+    Fault.LOSS_FROM_PEER,
+    Fault.REBOOT,
+    Fault.OWN_NIC_DOWN,
+)
 
 # A peer that has already shut down its direction has nothing left to say.
 GOODBYES = (Situation.IDLE, Situation.WE_SHUT_DOWN, Situation.ZERO_WINDOW)

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from deadpeer.policy.predict import State
 
-__all__ = ["Expectation", "Fault", "Outcome", "Situation"]
+__all__ = ["HARDSHIPS", "Expectation", "Fault", "Outcome", "Situation"]
 
 
 class Fault(StrEnum):
@@ -34,16 +34,51 @@ class Fault(StrEnum):
     """A silent drop that heals after an eighth of the promise: nobody died."""
     NONE = "none"
     """Nothing happens: nobody died."""
+    PROCESS_STOPPED = "process stopped"
+    """The peer's process stands still; its kernel goes on acknowledging for it."""
+    FORGOTTEN = "forgotten"
+    """A box on the way forgets the connection, and drops it without a word."""
+    FORGOTTEN_WITH_RESETS = "forgotten with resets"
+    """The same, and the box answers each packet with a reset."""
+    SLOW_LINK = "1 Mbit/s"
+    """The link is narrow, and a message fills it for a long time."""
+    LOSS_OF_5 = "5 % loss"
+    """One packet in twenty is lost, each way, at a round trip of 100 ms."""
+    LOSS_OF_30 = "30 % loss"
+    """Three packets in ten are."""
+    WATCHER_STOPPED = "watcher stopped"
+    """It is the watching process that stands still, and goes on later."""
+    LOOP_BLOCKED = "loop blocked 1.5 s"
+    """Something keeps the watcher's event loop from running."""
+    LOOP_BLOCKED_LONGER = "loop blocked 3 s"
+    """The same, for longer."""
+    CLOCK_STEPPED = "clock stepped"
+    """The watcher's wall clock is set forward and back."""
 
     @property
     def peer_lives(self) -> bool:
         """Whether the connection must survive it."""
-        return self in (Fault.OUTAGE, Fault.NONE)
+        return self in HARMLESS or self in HARDSHIPS
 
     @property
     def says_goodbye(self) -> bool:
         """Whether the peer's kernel tells us at once."""
         return self in (Fault.PROCESS_KILLED, Fault.NORMAL_CLOSE)
+
+
+HARMLESS = frozenset((Fault.OUTAGE, Fault.NONE))
+
+# What is hard on the watcher or its link and kills nobody. Peers that die
+# meanwhile are in `Situation.CUT_OFF`.
+HARDSHIPS = (
+    Fault.SLOW_LINK,
+    Fault.LOSS_OF_5,
+    Fault.LOSS_OF_30,
+    Fault.WATCHER_STOPPED,
+    Fault.LOOP_BLOCKED,
+    Fault.LOOP_BLOCKED_LONGER,
+    Fault.CLOCK_STEPPED,
+)
 
 
 class Situation(StrEnum):
@@ -65,6 +100,14 @@ class Situation(StrEnum):
     """The peer does not read, its window is closed, and we have more to send."""
     READER_PAUSES = "reader pauses"
     """A live peer stops reading for ``Cell.pause`` seconds, then reads on."""
+    SENDING = "sending"
+    """A large message is on its way to the peer."""
+    RECEIVING = "receiving"
+    """A large message is on its way from the peer."""
+    CUT_OFF = "cut off meanwhile"
+    """Idle, and its peer is silently cut off at the same instant."""
+    BYSTANDER = "bystander"
+    """Idle, with a peer on another host, to which nothing is done."""
 
     @property
     def state(self) -> State:
@@ -81,6 +124,10 @@ STATES = {
     Situation.PEER_SHUT_DOWN: State.HALF_CLOSED,
     Situation.ZERO_WINDOW: State.ZERO_WINDOW,
     Situation.READER_PAUSES: State.ZERO_WINDOW,
+    Situation.SENDING: State.UNACKNOWLEDGED,
+    Situation.RECEIVING: State.IDLE,
+    Situation.CUT_OFF: State.IDLE,
+    Situation.BYSTANDER: State.IDLE,
 }
 
 

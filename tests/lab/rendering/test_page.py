@@ -131,14 +131,20 @@ def test_a_page_tells_the_whole_story():
 
 
 def test_what_was_done_and_what_connections_did_is_explained():
-    words = Elements(page(made_run())).words
+    run = made_run()
+    words = Elements(page(run)).words
 
-    for fault in Fault:
+    for fault in {m.cell.fault for m in run.measurements}:
         assert FAULTS[fault] in words
         assert DONE[fault] in words
-    for situation in Situation:
+    for situation in {m.cell.situation for m in run.measurements}:
         assert SITUATIONS[situation] in words
         assert state_label(situation) in words
+
+
+def test_everything_that_is_done_and_every_state_has_its_words():
+    assert set(FAULTS) == set(DONE) == set(Fault)
+    assert set(SITUATIONS) == set(Situation)
 
 
 def test_tables_have_captions_and_headers_for_those_who_only_hear_them():

@@ -66,6 +66,16 @@ def test_all_flows_can_be_forgotten_at_once(box):
     assert box.admit(FLOW, 0, now=0.1) is Verdict.DROP
 
 
+def test_the_flows_of_one_host_can_be_forgotten(box):
+    other = Flow.between(US, OTHER)
+    for flow in (FLOW, other):
+        box.admit(flow, SYN, now=0.0)
+    box.forget(OTHER[:-2])
+
+    assert box.admit(FLOW, 0, now=0.1) is Verdict.PASS
+    assert box.admit(other, 0, now=0.1) is Verdict.DROP
+
+
 def test_memory_is_bounded_and_the_longest_silent_goes_first(box, monkeypatch):
     monkeypatch.setattr(flows, "ROOM", 2)
     many = [Flow.between(US, bytes([n])) for n in range(4)]

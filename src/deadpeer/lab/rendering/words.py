@@ -39,6 +39,23 @@ FAULTS = {
     Fault.OUTAGE: "A silent drop that heals after an eighth of the promise. Nobody"
     " died, so nothing may be reported.",
     Fault.NONE: "Nothing happens at all. Nobody died, so nothing may be reported.",
+    Fault.PROCESS_STOPPED: "The peer's process stands still. Its kernel goes on"
+    " acknowledging, so only an answer of the process tells.",
+    Fault.FORGOTTEN: "A NAT box or firewall on the way forgets the connection, and"
+    " drops whatever belongs to it.",
+    Fault.FORGOTTEN_WITH_RESETS: "A load balancer on the way forgets the connection,"
+    " and answers whatever belongs to it with a reset.",
+    Fault.SLOW_LINK: "The link carries 1 Mbit/s, and a large message fills it. The"
+    " peer lives, however long its answer waits behind that.",
+    Fault.LOSS_OF_5: "One packet in twenty is lost, each way, at a round trip of"
+    " 100 ms. TCP sends it again, later and later.",
+    Fault.LOSS_OF_30: "Three packets in ten are lost, each way, at a round trip of"
+    " 100 ms.",
+    Fault.WATCHER_STOPPED: "The watching process stands still and goes on later. It"
+    " was the slow one, and may accuse nobody who lives.",
+    Fault.LOOP_BLOCKED: "Something blocks the watcher's event loop for 1.5 s.",
+    Fault.LOOP_BLOCKED_LONGER: "Something blocks the watcher's event loop for 3 s.",
+    Fault.CLOCK_STEPPED: "The watcher's wall clock is set an hour forward, and back.",
 }
 
 # After what has been done, in a heading.
@@ -53,6 +70,16 @@ DONE = {
     Fault.NORMAL_CLOSE: "closed by the peer",
     Fault.OUTAGE: "short outage",
     Fault.NONE: "nothing happened",
+    Fault.PROCESS_STOPPED: "peer's process stopped",
+    Fault.FORGOTTEN: "forgotten on the way",
+    Fault.FORGOTTEN_WITH_RESETS: "forgotten on the way, with resets",
+    Fault.SLOW_LINK: "narrow link filled",
+    Fault.LOSS_OF_5: "5 % lost",
+    Fault.LOSS_OF_30: "30 % lost",
+    Fault.WATCHER_STOPPED: "watcher stopped",
+    Fault.LOOP_BLOCKED: "event loop blocked for 1.5 s",
+    Fault.LOOP_BLOCKED_LONGER: "event loop blocked for 3 s",
+    Fault.CLOCK_STEPPED: "wall clock stepped",
 }
 
 SITUATIONS = {
@@ -70,6 +97,12 @@ SITUATIONS = {
     " more to send. The kernel probes the window, and sends no keepalive probes.",
     Situation.READER_PAUSES: "A live peer stops reading for a little less than the"
     " settings allow, then reads on.",
+    Situation.SENDING: "A large message is on its way to the peer; questions and"
+    " answers wait behind it.",
+    Situation.RECEIVING: "A large message is on its way from the peer.",
+    Situation.CUT_OFF: "The same is done to the watcher or its link, and this peer is"
+    " silently cut off meanwhile. It has to be found.",
+    Situation.BYSTANDER: "A peer on another host, to which nothing is done. It lives.",
 }
 
 # Where keepalive works, and where it does not.
@@ -86,6 +119,7 @@ TITLES = {
     "rto max": "RTO max alone",
     "plan": "The plan",
     "custom": "Your settings",
+    "heartbeat": "Heartbeats",
 }
 
 
@@ -98,6 +132,7 @@ USED = {
     "rto max": "with RTO max alone",
     "plan": "with the plan",
     "custom": "with your settings",
+    "heartbeat": "with heartbeats",
 }
 
 

@@ -1,6 +1,7 @@
 """A wire as the lab holds it: laid, changed, asked how well it keeps time."""
 
 import socket
+from socket import AF_INET, AF_INET6, inet_pton
 
 from deadpeer.lab.leash import Child
 from deadpeer.lab.namespaces import Namespace
@@ -100,9 +101,16 @@ class Wire(Child):
         """
         self.ask(do="remember", idle=to_plain(idle), resets=resets)
 
-    def forget(self) -> None:
-        """Let the box forget every connection now."""
-        self.ask(do="forget")
+    def forget(self, *hosts: str) -> None:
+        """
+        Let the box forget connections now.
+
+        Args:
+            hosts: Whose, by their addresses; without any, everybody's.
+        """
+        families = [AF_INET6 if ":" in host else AF_INET for host in hosts]
+        packed = [inet_pton(*end).hex() for end in zip(families, hosts, strict=True)]
+        self.ask(do="forget", hosts=packed)
 
     def report(self) -> Precision:
         """Return how well it keeps time."""

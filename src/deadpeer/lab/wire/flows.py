@@ -96,6 +96,14 @@ class FlowTable:
                 return
             del self.heard_at[oldest]
 
-    def forget(self) -> None:
-        """Forget everything, as a box does that restarts."""
-        self.heard_at.clear()
+    def forget(self, *hosts: bytes) -> None:
+        """
+        Forget connections, as a box does that restarts.
+
+        Args:
+            hosts: The addresses of whose; without any, everybody's.
+        """
+        for flow in list(self.heard_at):
+            # The port comes after the address.
+            if not hosts or {flow.one[:-2], flow.other[:-2]} & set(hosts):
+                del self.heard_at[flow]

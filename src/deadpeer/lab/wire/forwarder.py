@@ -189,10 +189,10 @@ class Forwarder:
         idle = float("inf") if idle is None else idle
         self.box = FlowTable(idle=idle, resets=resets)
 
-    def forget(self) -> None:
-        """Let the box forget every connection."""
+    def forget(self, hosts: list[str]) -> None:
+        """Let the box forget the connections of some hosts, or of all."""
         if self.box:
-            self.box.forget()
+            self.box.forget(*map(bytes.fromhex, hosts))
 
     def report(self) -> None:
         """Do nothing but answer."""
