@@ -235,7 +235,8 @@ def test_each_loop_has_its_own_watchdog(run):
     thread.join()
 
     assert reports[0].told.is_set()
-    assert not reports[1].told.is_set()
+    while not reports[1].queue.empty():  # a busy machine may block any loop
+        assert reports[1].queue.get().line != LINE
 
 
 def test_a_loop_between_two_runs_is_not_blocked(run):
@@ -244,12 +245,10 @@ def test_a_loop_between_two_runs_is_not_blocked(run):
         dog = Watchdog(runner.get_loop(), threshold=QUICK, on_blocked=reports)
         dog.start()
         runner.run(asyncio.sleep(0))
-        for _ in range(5):
-            threading.Event().wait(QUICK)
+        reports.told.clear()  # a busy machine may have blocked even that
+        assert not reports.told.wait(5 * QUICK)
         runner.run(asyncio.sleep(0))
         dog.close()
-
-    assert not reports.told.is_set()
 
 
 def test_the_thread_ends_when_the_loop_is_closed(run):
