@@ -71,18 +71,22 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         limit: int = MOST_TURNS,
         io_first: bool = True,
     ) -> None:
-        _require_count(limit)
-        self._now = float(require_seconds("start", start, zero=True))
+        selector = _Outside(self._turn)
+        super().__init__(selector)
+        selector.sealed = True
+        try:
+            require_seconds("start", start, zero=True)
+            _require_count(limit)
+        except ConfigError:
+            self.close()
+            raise
+        self._move_to(float(start))
         self._turns = 0
         self._limit = limit
         self._io_first = io_first
         self._held = False
         self._arrivals: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._numbers = itertools.count()
-        selector = _Outside(self._turn)
-        super().__init__(selector)
-        selector.sealed = True
-        self._move_to(self._now)
 
     def time(self) -> float:
         """Return the virtual time, in seconds."""
