@@ -35,8 +35,18 @@ def test_nobody_is_judged_before_the_time_that_it_announced(mine, theirs, ttl, t
     assert agreed.detection >= said.time_to_live
     assert said.time_to_live >= (theirs.timeout if ttl is None else ttl) * (1 - 1e-9)
     # Nor earlier than by the judge's own wish.
-    assert agreed.interval >= mine.interval
+    assert agreed.interval >= mine.interval * (1 - 1e-9)
     assert agreed.timeout >= mine.timeout
+
+
+def test_a_difference_that_rounds_down_costs_the_peer_nothing():
+    interval, time_to_live = 477.1172735306011, 3856.881
+    assert interval + (time_to_live - interval) < time_to_live
+    mine = Heartbeat(interval=interval, timeout=1)
+
+    assert (
+        agree(mine, Hello(time_to_live=time_to_live), LIMITS).detection >= time_to_live
+    )
 
 
 @given(mine=HEARTBEATS, theirs=HEARTBEATS, takes=GAPS, gives=GAPS)

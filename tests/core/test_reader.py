@@ -173,6 +173,18 @@ def test_buffers_that_change_later_are_copied():
     assert told(conversation.receive(b"o", now=0.0)) == [(Message, b"ho")]
 
 
+def test_any_kind_of_bytes_will_do():
+    conversation = silent()
+    data = GREETING + b"\x41\x00\x02hi" + encode_bye(0, "so long")
+    arrivals = conversation.receive(memoryview(bytearray(data)), now=0.0)
+
+    assert told(arrivals) == [
+        (Greeted, THEIRS),
+        (Message, b"hi"),
+        (Goodbye, 0, "so long"),
+    ]
+
+
 # ---------------------------------------------------------------------- bounds
 
 

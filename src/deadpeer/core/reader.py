@@ -105,8 +105,6 @@ class Reader:
                 return (new(Ponged, (data[1] << 8 | data[2],)),)
             if kind == PING and self._allowed(now):
                 return (new(Pinged, (data[1] << 8 | data[2],)),)
-            if kind == PING:
-                raise self._broken(self._too_many())
         if self.error is not None:
             raise self.error.with_traceback(None)
         if self._buffer is None:
