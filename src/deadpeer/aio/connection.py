@@ -156,7 +156,7 @@ class Connection(PeerProtocol):
         if resumed:
             # A frame that stopped half way was not the peer's fault.
             self._conversation.resumed(now=self.warden.clock())
-            self.arm()
+            self._find_chores()
         return message
 
     def __aiter__(self) -> Self:

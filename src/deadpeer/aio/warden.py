@@ -7,10 +7,8 @@ and decides nothing itself.
 
 import asyncio
 import time
-import weakref
 from collections.abc import Callable
 from typing import Protocol
-from weakref import WeakKeyDictionary
 
 from deadpeer.core.wheel import Wheel
 from deadpeer.kernel.clocks import SuspendClock
@@ -53,8 +51,7 @@ class Warden:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.clock = clock_of(loop)
-        # A strong reference would keep the loop alive in the table of wardens.
-        self._loop = weakref.ref(loop)
+        self._loop = loop
         self._wheel: Wheel[Ward] = Wheel(tick=TICK)
         self._handle: asyncio.TimerHandle | None = None
         self._handle_at = NEVER
@@ -68,6 +65,9 @@ class Warden:
             ward: Whom.
             at: When, in seconds; infinite for never.
         """
+        if ward.armed_at != NEVER:
+            # Who is done must not be kept alive by the wheel.
+            self._wheel.discard(ward, at=ward.armed_at)
         ward.armed_at = at
         self._wheel.add(ward, at=at)
         if at < self._handle_at:
@@ -78,9 +78,8 @@ class Warden:
             self._handle.cancel()
             self._handle = None
         self._handle_at = at = self._wheel.next_at
-        loop = self._loop()
-        if at < NEVER and loop is not None and not loop.is_closed():
-            self._handle = loop.call_at(at, self._turn)
+        if at < NEVER and not self._loop.is_closed():
+            self._handle = self._loop.call_at(at, self._turn)
 
     def _turn(self) -> None:
         self._handle = None
@@ -89,29 +88,29 @@ class Warden:
         try:
             self._tell_of_sleep(now)
             for ward in self._wheel.matured(now=now):
-                if ward.armed_at <= now:  # otherwise it has changed its mind
+                if ward.armed_at <= now:  # otherwise another one's news changed it
                     ward.armed_at = NEVER
-                    self._wake_one(ward, now)
+                    self._try(ward, ward.due, now)
         finally:
             self._arm()
 
-    def _wake_one(self, ward: Ward, now: float) -> None:
+    def _try(self, ward: Ward, action: Callable[..., None], *args: float) -> None:
         try:
-            ward.due(now)
+            action(*args)
         except Exception as error:  # noqa: BLE001 - one ward's fault is no other's
-            loop = self._loop()
-            if loop is not None:
-                message = f"{ward!r} failed when it was woken"
-                loop.call_exception_handler({"message": message, "exception": error})
+            message = f"{ward!r} failed when it was woken"
+            self._loop.call_exception_handler({"message": message, "exception": error})
 
     def _tell_of_sleep(self, now: float) -> None:
         duration = self._suspend.slept()
         if duration > 0:
-            for ward in {ward for ward in self._wheel if ward.armed_at < NEVER}:
-                ward.slept(duration, now)
+            for ward in list(self._wheel):
+                self._try(ward, ward.slept, duration, now)
 
 
-WARDENS: WeakKeyDictionary[asyncio.AbstractEventLoop, Warden] = WeakKeyDictionary()
+# Where a loop keeps its warden. In a table of ours, even one with weak keys, the
+# warden's timer and clock would keep their loop alive for ever.
+PLACE = "_deadpeer_warden"
 
 
 def warden_of(loop: asyncio.AbstractEventLoop) -> Warden:
@@ -121,9 +120,10 @@ def warden_of(loop: asyncio.AbstractEventLoop) -> Warden:
     Args:
         loop: A loop.
     """
-    warden = WARDENS.get(loop)
+    warden: Warden | None = getattr(loop, PLACE, None)
     if warden is None:
-        warden = WARDENS[loop] = Warden(loop)
+        warden = Warden(loop)
+        setattr(loop, PLACE, warden)
     return warden
 
 

@@ -20,13 +20,14 @@ Item = TypeVar("Item")
 
 NEVER = math.inf
 
+BEYOND = 1.000001
+
 
 class Wheel(Generic[Item]):
     """
     Hold items until their instant has come.
 
-    An item may be held more than once. Nothing is ever taken out early: who is
-    done ignores its turn, which costs less than finding it.
+    An item may be held more than once.
 
     Args:
         tick: How many seconds are one turn; items come out up to so much late,
@@ -38,8 +39,8 @@ class Wheel(Generic[Item]):
     >>> wheel = Wheel[str](tick=0.01)
     >>> wheel.add("a", at=20.0)
     >>> wheel.next_at
-    20.0
-    >>> wheel.matured(now=19.9), wheel.matured(now=20.0)
+    20.01
+    >>> wheel.matured(now=20.0), wheel.matured(now=20.01)
     ([], ['a'])
     """
 
@@ -66,13 +67,30 @@ class Wheel(Generic[Item]):
         """
         if at == NEVER:
             return
-        turn = math.ceil(at * self._per_second)
+        turn = int(at * self._per_second + BEYOND)  # _turn_of, without the call
         items = self._turns.get(turn)
         if items is None:
             self._turns[turn] = [item]
             heapq.heappush(self._order, turn)
         else:
             items.append(item)
+
+    def discard(self, item: Item, *, at: float) -> None:
+        """
+        Hold an item no longer; nothing happens if it is not there.
+
+        Args:
+            item: What was added.
+            at: The instant in seconds with which it was added.
+        """
+        items = self._turns.get(self._turn_of(at)) if at < NEVER else None
+        if items and item in items:
+            items.remove(item)  # the turn stays: to find it costs more
+
+    def _turn_of(self, at: float) -> int:
+        # A millionth of a turn beyond the end of its own: the product is rounded,
+        # and what comes out early comes out wrong. int costs half of math.ceil.
+        return int(at * self._per_second + BEYOND)
 
     def matured(self, *, now: float) -> list[Item]:
         """
@@ -82,12 +100,11 @@ class Wheel(Generic[Item]):
             now: The present, in seconds.
         """
         order = self._order
-        # A float product may come out one part in 10^16 short of its turn.
-        limit = math.floor(now * self._per_second + 1e-6)
-        if not order or order[0] > limit:
+        tick = self.tick
+        if not order or order[0] * tick > now:
             return []
         due = self._turns.pop(heapq.heappop(order))
-        while order and order[0] <= limit:
+        while order and order[0] * tick <= now:
             due += self._turns.pop(heapq.heappop(order))
         return due
 
