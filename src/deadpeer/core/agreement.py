@@ -63,6 +63,7 @@ def agree(mine: Heartbeat, theirs: Hello, limits: Limits) -> Heartbeat:
     Raises:
         RemoteProtocolError: It answers nothing and offers nothing, or it asks for
             more patience than *limits* allow and my own wish has.
+        ConfigError: *mine* is more than the format can carry.
 
     Source:
         STOMP 1.2, "Heart-beating" (the larger of both periods); ZMTP 3.1, PING's
