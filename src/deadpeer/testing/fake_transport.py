@@ -125,7 +125,7 @@ class FakeTransport(asyncio.Transport):
             return
         self._settle()
         if self._kernel.failed and not self._waiting and not self._frozen:
-            self._lose(ConnectionResetError(104, "Connection reset by peer"))
+            self._force_close(ConnectionResetError(104, "Connection reset by peer"))
             return
         self._waiting += data
         self._flush()
@@ -203,11 +203,11 @@ class FakeTransport(asyncio.Transport):
             return
         self._closing = True
         if not self._waiting:
-            self._lose(None)
+            self._force_close(None)
 
     def abort(self) -> None:
         """Close at once; what waits in user space is dropped."""
-        self._lose(None)
+        self._force_close(None)
 
     # The protocol.
 
@@ -253,14 +253,14 @@ class FakeTransport(asyncio.Transport):
             if kernel.unread:
                 self._call(self._read)
             elif kernel.failed:
-                self._lose(ConnectionResetError(104, "Connection reset by peer"))
+                self._force_close(ConnectionResetError(104, "Connection reset by peer"))
             elif kernel.eof and not self._ended:
                 self._ended = True
                 self._call(self._end)
         if not self._waiting or self._lost:
             return
         if kernel.failed:
-            self._lose(ConnectionResetError(104, "Connection reset by peer"))
+            self._force_close(ConnectionResetError(104, "Connection reset by peer"))
         elif self._has_room():
             self._flush()
             self._after_flush()
@@ -300,11 +300,12 @@ class FakeTransport(asyncio.Transport):
         if self._waiting:
             return
         if self._closing:
-            self._lose(None)
+            self._force_close(None)
         elif self._ending:
             self._kernel.shutdown(now=self._loop.time())
 
-    def _lose(self, error: Exception | None) -> None:
+    # The name that asyncio's TLS calls.
+    def _force_close(self, error: Exception | None) -> None:
         if self._lost:
             return
         self._lost = self._closing = True
@@ -334,4 +335,4 @@ class FakeTransport(asyncio.Transport):
                     "protocol": self._protocol,
                 }
             )
-            self._lose(error if isinstance(error, Exception) else None)
+            self._force_close(error if isinstance(error, Exception) else None)
