@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 
 RUNS ?= 20000
 
-.PHONY: demo test lint types style prove fuzz wheel clean help ip
+.PHONY: demo test lint types style prove fuzz bench wheel clean help ip
 
 help:  ## list the verbs
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -56,6 +56,11 @@ fuzz: $(READY)  ## feed the parsers nonsense; make fuzz RUNS=1000000 for longer
 style: $(READY)  ## format, then lint
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench: $(READY)  ## measure cost and false deaths beside websockets and aiohttp
+	@failed=; for program in false_deaths cost; do \
+	    $(BIN)/python bench/$$program.py || failed=1; \
+	done; test -z "$$failed"
 
 types: $(READY)  ## mypy, strict
 	$(BIN)/mypy

@@ -1,0 +1,159 @@
+"""
+No live peer is ever killed, and every dead one is found: deadpeer and others.
+
+Each scenario serves each subject in a process of its own, with peers of this
+process. Some of them fall silent for good, their sockets open, and have to be found
+within the promise of their last byte; all others live, answer, and must be kept.
+
+Exit codes: 0 if deadpeer killed none and found all in time; 1 if not; 3 if it was
+not tried.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+from dataclasses import asdict, dataclass
+
+from child import Lost, raise_file_limit
+from pace import Pace
+from scenarios import SCENARIOS, Size
+from stage import SLACK, Outcome, Stage
+from subjects import OURS
+from tables import machine, table, versions
+from watcher import LOOPS
+
+SUBJECTS = ("websockets", "aiohttp", "deadpeer", "deadpeer-iter")
+DEFAULTS = SUBJECTS[:3]
+
+QUICK = {"stop": 5.0, "message": 1_000_000, "weather": 12.0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What one subject did in one scenario, or why that was not tried."""
+
+    scenario: str
+    subject: str
+    outcome: Outcome | None
+    skipped: str = ""
+
+
+async def play(
+    scenario: str, subject: str, loop: str, size: Size, pace: Pace | None
+) -> Row:
+    """Run one scenario with one subject."""
+    print(f"{scenario}: {subject}", file=sys.stderr)
+    what = SCENARIOS[scenario]
+    try:
+        with what.environment() as environment:
+            async with Stage.open(
+                subject, loop=loop, pace=pace or what.pace, environment=environment
+            ) as stage:
+                outcome = await what.act(stage, size)
+    except Lost as lost:
+        return Row(scenario=scenario, subject=subject, outcome=None, skipped=str(lost))
+    return Row(scenario=scenario, subject=subject, outcome=outcome)
+
+
+async def play_all(options: argparse.Namespace, size: Size) -> list[Row]:
+    rows = []
+    pace = None
+    if options.pace is not None:
+        pace = Pace(interval=options.pace[0], timeout=options.pace[1])
+    for name in options.scenarios:
+        runs = [play(name, one, options.loop, size, pace) for one in options.subjects]
+        if SCENARIOS[name].is_long:
+            rows += await asyncio.gather(*runs)
+        else:
+            rows += [await run for run in runs]
+    return rows
+
+
+HEAD = ("scenario", "subject", "live killed", "dead found", "worst lateness", "remark")
+
+
+def cells(row: Row) -> list[str]:
+    """Return a row's cells; lateness is counted from the subject's own promise."""
+    title = SCENARIOS[row.scenario].title
+    outcome = row.outcome
+    if outcome is None:
+        return [title, row.subject, "", "", "", f"not run: {row.skipped}"]
+    worst = outcome.worst
+    late = "" if worst is None else f"{worst.late - worst.blocked:+.3f} s"
+    remarks = [outcome.note] if outcome.note else []
+    if worst is not None and worst.blocked:
+        remarks.insert(0, f"+ {worst.blocked:.1f} s that it could not run")
+    return [
+        *(title, row.subject, f"{outcome.killed} / {outcome.live}"),
+        *(f"{len(outcome.found)} / {outcome.died}", late, "; ".join(remarks)),
+    ]
+
+
+def verdict(rows: list[Row]) -> tuple[int, str]:
+    """Return the exit code, and what it means."""
+    ours = [row.outcome for row in rows if row.subject in OURS and row.outcome]
+    if not ours:
+        return 3, "deadpeer was not tried"
+    if all(outcome.is_good for outcome in ours):
+        return (
+            0,
+            f"deadpeer killed none, and found all within {SLACK:g} s of its promise",
+        )
+    return 1, "deadpeer killed a live peer, or found a dead one late or not at all"
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peers", type=int, default=200, help="that live")
+    parser.add_argument("--dying", type=int, default=10, help="that die")
+    parser.add_argument("--quick", action="store_true", help="shorten the long waits")
+    parser.add_argument(
+        "--pace", nargs=2, type=float, metavar=("INTERVAL", "TIMEOUT"), help="seconds"
+    )
+    parser.add_argument("--loop", choices=LOOPS, default="asyncio")
+    parser.add_argument(
+        "--scenarios",
+        nargs="+",
+        choices=SCENARIOS,
+        default=[*SCENARIOS],
+        metavar="NAME",
+    )
+    parser.add_argument(
+        "--subjects", nargs="+", choices=SUBJECTS, default=DEFAULTS, metavar="NAME"
+    )
+    parser.add_argument("--json", action="store_true", help="to standard output")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str]) -> int:
+    options = parse(arguments)
+    size = Size(
+        live=options.peers, dying=options.dying, **(QUICK if options.quick else {})
+    )
+    raise_file_limit(4 * (size.live + size.dying) + 200)
+    rows = asyncio.run(play_all(options, size))
+    code, words = verdict(rows)
+    if options.json:
+        print(json.dumps(as_json(options, rows, words), indent=1))
+        return code
+    print(machine())
+    print(f"{options.loop}; {size.live} live peers and {size.dying} dying ones\n")
+    print(table(HEAD, [cells(row) for row in rows], words=(0, 1, 5)))
+    print(f"\n{words}")
+    return code
+
+
+def as_json(options: argparse.Namespace, rows: list[Row], words: str) -> object:
+    return {
+        "schema": "deadpeer-bench-false-deaths/1",
+        "machine": machine(),
+        "versions": versions(),
+        "loop": options.loop,
+        "verdict": words,
+        "rows": [asdict(row) for row in rows],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

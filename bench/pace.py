@@ -1,0 +1,19 @@
+"""How fast hearts beat in a run, and the promise that each subject makes of it."""
+
+from dataclasses import dataclass
+
+__all__ = ["Pace"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """
+    The heartbeat that every subject is asked for.
+
+    Args:
+        interval: Seconds between a sign of life and the next ping.
+        timeout: Seconds from a ping to the verdict.
+    """
+
+    interval: float
+    timeout: float

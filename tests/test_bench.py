@@ -1,0 +1,80 @@
+"""The measurements work: both programs run, in a few seconds, with a few peers."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCH = Path(__file__).parents[1] / "bench"
+
+NOT_MEASURED = 3  # deadpeer was not among the subjects
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="reads /proc, and one clock for all processes"
+)
+
+
+def run(program, *arguments):
+    return subprocess.run(
+        [sys.executable, BENCH / program, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_cost_of_each_heartbeat_and_connection_is_a_number():
+    ended = run(
+        *("cost.py", "--connections", "20", "--interval", "0.3", "--seconds", "0.6"),
+        *("--rounds", "1", "--subjects", "aiohttp", "floor", "--json"),
+    )
+
+    assert ended.returncode == NOT_MEASURED, ended.stderr
+    measured = json.loads(ended.stdout)
+    assert set(measured["subjects"]) == {"aiohttp", "floor"}
+    for subject in measured["subjects"].values():
+        (sample,) = subject["samples"]
+        assert sample["heartbeats"] >= 20
+        assert 0 < sample["cpu_us"] < 100_000
+
+
+def test_a_blocked_loop_is_seen_to_kill_the_living_with_every_ping_in_flight():
+    ended = run(
+        *("false_deaths.py", "--pace", "0.4", "0.4", "--peers", "6", "--dying", "3"),
+        *("--scenarios", "blocked-1.5", "--subjects", "websockets", "--json"),
+    )
+
+    assert ended.returncode == NOT_MEASURED, ended.stderr
+    (row,) = json.loads(ended.stdout)["rows"]
+    outcome = row["outcome"]
+    # The harness has teeth: what it is for, it makes happen.
+    assert outcome["killed"] == outcome["live"] >= 6
+    assert len(outcome["found"]) == outcome["died"] >= 1
+
+
+def test_who_is_left_alone_lives_and_who_falls_silent_is_found():
+    ended = run(
+        *("false_deaths.py", "--pace", "0.4", "0.4", "--peers", "6", "--dying", "3"),
+        *("--scenarios", "calm", "--subjects", "deadpeer", "--loop", "uvloop"),
+        "--json",
+    )
+
+    # How late is for the whole run to say, on a machine that does nothing else.
+    assert ended.returncode in (0, 1), ended.stderr
+    (row,) = json.loads(ended.stdout)["rows"]
+    assert row["outcome"]["killed"] == 0
+    assert len(row["outcome"]["found"]) == row["outcome"]["died"] == 3
+
+
+def test_a_table_names_every_subject_and_says_when_ours_is_missing():
+    ended = run(
+        *("cost.py", "--connections", "5", "--interval", "0.3", "--seconds", "0.5"),
+        *("--rounds", "1", "--subjects", "floor"),
+    )
+
+    assert ended.returncode == NOT_MEASURED, ended.stderr
+    assert "| floor " in ended.stdout
+    assert "deadpeer was not measured" in ended.stdout
