@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
+from weakref import WeakSet
 
 from deadpeer.core.events import Change
 
-__all__ = ["Broadcast", "Changes"]
+__all__ = ["Broadcast", "Changes", "Follower"]
 
 Item = TypeVar("Item")
 
@@ -19,11 +20,11 @@ class Broadcast(Generic[Item]):
     the number of changes that it has not read; those are rare.
     """
 
-    __slots__ = ("_queues",)
+    __slots__ = ("_followers",)
 
     def __init__(self) -> None:
-        # None in a queue is the end.
-        self._queues: list[asyncio.Queue[Item | None]] = []
+        # Weak: who drops its iterator, read or not, follows no more.
+        self._followers: WeakSet[Follower[Item]] = WeakSet()
 
     def tell(self, item: Item, *, last: bool = False) -> None:
         """
@@ -33,15 +34,15 @@ class Broadcast(Generic[Item]):
             item: What.
             last: Whether it is the last.
         """
-        for queue in self._queues:
-            queue.put_nowait(item)
-            if last:
-                queue.put_nowait(None)
+        for follower in self._followers:
+            follower.queue.put_nowait(item)
+        if last:
+            self.end()
 
     def end(self) -> None:
         """Tell that nothing more will come."""
-        for queue in self._queues:
-            queue.put_nowait(None)
+        for follower in self._followers:
+            follower.queue.put_nowait(None)
 
     def follow(self, *, ended: bool = False) -> AsyncIterator[Item]:
         """
@@ -50,20 +51,34 @@ class Broadcast(Generic[Item]):
         Args:
             ended: Whether the last was told already.
         """
-        queue: asyncio.Queue[Item | None] = asyncio.Queue()
+        follower: Follower[Item] = Follower()
         if ended:
-            queue.put_nowait(None)
+            follower.queue.put_nowait(None)
         else:
-            self._queues.append(queue)
-        return self._read(queue)
+            self._followers.add(follower)
+        return follower
 
-    async def _read(self, queue: "asyncio.Queue[Item | None]") -> AsyncIterator[Item]:
-        try:
-            while (item := await queue.get()) is not None:
-                yield item
-        finally:
-            if queue in self._queues:
-                self._queues.remove(queue)
+
+class Follower(AsyncIterator[Item]):
+    """
+    One who follows.
+
+    Attributes:
+        queue: What it has not read; None is the end.
+    """
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[Item | None] = asyncio.Queue()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Item:
+        item = await self.queue.get()
+        if item is None:
+            self.queue.put_nowait(None)  # the end stays the end
+            raise StopAsyncIteration
+        return item
 
 
 Changes = Broadcast[Change]

@@ -16,6 +16,9 @@ def gather(transport: Any, *, now: float) -> tuple[Facts, int]:
     """
     Return the facts, and how many bytes wait to be read.
 
+    A transport that is closing reads nothing more, ever: no answer waits in its
+    buffer, and what it still has to send must not wait for a dead peer.
+
     Args:
         transport: An asyncio transport.
         now: The present, in seconds on the clock of the loop.
@@ -24,15 +27,16 @@ def gather(transport: Any, *, now: float) -> tuple[Facts, int]:
     outstanding = traffic.outstanding
     if outstanding is not None:
         outstanding += transport.get_write_buffer_size()
+    closing = transport.is_closing()
     facts = Facts(
-        paused=not is_reading(transport),
+        paused=not closing and not is_reading(transport),
         arrived_at=traffic.arrived_at,
         acked=traffic.acked if outstanding is not None else None,
         acked_at=traffic.acked_at,
         outstanding=outstanding,
         unanswered=traffic.unanswered,
     )
-    return facts, traffic.unread or 0
+    return facts, 0 if closing else traffic.unread or 0
 
 
 def traffic_of(transport: asyncio.BaseTransport, *, now: float) -> Traffic:

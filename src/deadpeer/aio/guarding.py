@@ -22,9 +22,10 @@ from deadpeer.core.detectors.base import Detector
 from deadpeer.core.events import Change, Closed, Died
 from deadpeer.core.monitor import Monitor
 from deadpeer.core.states import State
-from deadpeer.core.verdicts import error_of
-from deadpeer.errors import ConfigError, PeerDead
+from deadpeer.core.verdicts import error_of, reason_of
+from deadpeer.errors import ConfigError, LocalProtocolError, PeerDead
 from deadpeer.kernel.sockets import peer_name
+from deadpeer.kernel.verdicts import verdict_on
 from deadpeer.policy.heartbeat import Heartbeat
 
 __all__ = ["Guard", "guard"]
@@ -53,16 +54,21 @@ def guard(
             an attribute ``transport``.
         send_ping: Sends your protocol's smallest question; it gets the number
             of the question, 0 to 65535. It may be a coroutine function, and may
-            wait for a full buffer: the deadline does not. None asks nothing
-            and waits for what the peer has promised to send.
+            wait for a full buffer: the deadline does not. It is not called
+            again while it waits. None asks nothing and waits for what the peer
+            has promised to send.
         heartbeat: When to ask, suspect and give up.
-        on_dead: Called with the verdict, in place of raising it.
-        on_change: Called with each change of state.
+        on_dead: Called with the verdict, in place of raising it; a plain
+            function. What it raises goes to the loop's exception handler.
+        on_change: The same, with each change of state.
         detector: An adaptive detector for suspicion, as an empty prototype.
 
     Raises:
-        ConfigError: *connection* has no transport, or nobody could ask.
+        ConfigError: *connection* has no transport, nobody could ask, or a
+            callback is a coroutine function.
     """
+    for name, callback in (("on_dead", on_dead), ("on_change", on_change)):
+        _require_plain(name, callback)
     transport = _transport_of(connection)
     if send_ping is None and not heartbeat.one_way:
         raise ConfigError(
@@ -103,7 +109,7 @@ class Guard(Judged):
         self._on_dead = on_dead
         self._on_change = on_change
         self._changes = Changes()
-        self._asking: set[asyncio.Future[Any]] = set()
+        self._asking: asyncio.Future[Any] | None = None
         self._timeout: asyncio.Timeout | None = None
         self._peer = peer_name(transport) or ""
 
@@ -113,7 +119,13 @@ class Guard(Judged):
     # The life of a guard.
 
     def start(self) -> None:
-        """Begin to judge; silence counts from now."""
+        """
+        Begin to judge; silence counts from now.
+
+        Raises:
+            LocalProtocolError: It was started before.
+        """
+        self._require_fresh()
         self.carry_out(self.monitor.opened(now=self.warden.clock()))
         self.arm()
 
@@ -125,10 +137,20 @@ class Guard(Judged):
             reason: What is told to those who wait for changes.
         """
         self.carry_out(self.monitor.close(reason, now=self.warden.clock()))
-        for asking in self._asking:
-            asking.cancel()
+        self.arm()
+        if self._asking is not None:
+            self._asking.cancel()
+
+    def _require_fresh(self) -> None:
+        if self.state is not State.CONNECTING:
+            raise LocalProtocolError(
+                "this guard was used before",
+                hint="make a new one: guard(...) for each use",
+                breach="guard-used-twice",
+            )
 
     async def __aenter__(self) -> Self:
+        self._require_fresh()
         if self._on_dead is None:
             self._timeout = asyncio.timeout(None)
             await self._timeout.__aenter__()
@@ -141,6 +163,8 @@ class Guard(Judged):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if error is not None and self.transport.is_closing():
+            self.lost(error)  # whoever read or wrote has met the kernel's verdict
         self.stop()
         timeout, self._timeout = self._timeout, None
         if timeout is None:
@@ -151,8 +175,9 @@ class Guard(Judged):
             if self.verdict is None:
                 raise
             raise self.verdict from None
-        # What the abort did to a read or write in the block is the verdict's.
-        if self.verdict is not None and (error is None or isinstance(error, OSError)):
+        # What the abort did to a read or write in the block is the verdict's,
+        # under whatever name a library or a task group gives it.
+        if self.verdict is not None and (error is None or isinstance(error, Exception)):
             raise self.verdict from error
 
     # What your protocol tells.
@@ -174,20 +199,30 @@ class Guard(Judged):
         monitor.answered(number, now=now)
         self.hear(now)
 
+    def lost(self, error: BaseException | None = None) -> None:
+        """
+        Tell that the connection is over, as ``connection_lost`` does.
+
+        Without it the guard sees it at its next look. A reset, or the end of the
+        kernel's own patience, is a verdict; anything else ends the guard.
+
+        Args:
+            error: Why, or None for a good end.
+        """
+        kind = verdict_on(error) if isinstance(error, OSError) else None
+        reason = reason_of(kind)
+        if reason is None:
+            self.stop("the connection was closed")
+            return
+        self.carry_out(self.monitor.failed(reason, now=self.warden.clock()))
+        self.arm()
+
     # What a program asks.
 
-    async def wait_dead(self) -> PeerDead:
-        """
-        Wait for the verdict and return it.
-
-        Raises:
-            asyncio.CancelledError: The guard was stopped; there is no verdict.
-        """
+    async def wait_dead(self) -> PeerDead | None:
+        """Wait for the end; return the verdict, or None if nobody died."""
         async for _ in self.changes():
-            if self.verdict is not None:
-                break
-        if self.verdict is None:
-            raise asyncio.CancelledError("the guard was stopped without a verdict")
+            pass
         return self.verdict
 
     def changes(self) -> AsyncIterator[Change]:
@@ -207,7 +242,8 @@ class Guard(Judged):
         Args:
             now: The present, in seconds.
         """
-        if self.transport.is_closing():
+        transport = self.transport
+        if transport.is_closing() and not transport.get_write_buffer_size():
             self.stop("the connection was closed")
             return
         super().due(now)
@@ -220,25 +256,34 @@ class Guard(Judged):
             sequence: The number of the question.
             now: The present, in seconds.
         """
-        self.monitor.pinged(now=now)
-        if self._send_ping is None:
+        # The question is open, sent or not. Behind one that still waits for
+        # room, or behind the last words of a closing stream, none is added.
+        if self._send_ping is None or self._asking or self.transport.is_closing():
             return
-        asked = self._send_ping(sequence)
+        self.monitor.pinged(now=now)
+        try:
+            asked = self._send_ping(sequence)
+        except Exception as error:  # noqa: BLE001 - the judgement goes on
+            self._failed_to_ask(error)
+            return
         if inspect.isawaitable(asked):
-            self._keep(asyncio.ensure_future(asked))
-
-    def _keep(self, asking: "asyncio.Future[Any]") -> None:
-        self._asking.add(asking)
-        asking.add_done_callback(self._asked)
+            self._asking = asyncio.ensure_future(asked)
+            self._asking.add_done_callback(self._asked)
 
     def _asked(self, asking: "asyncio.Future[Any]") -> None:
-        self._asking.discard(asking)
-        if asking.cancelled() or asking.exception() is None:
-            return
-        if isinstance(asking.exception(), OSError) or self.transport.is_closing():
+        self._asking = None
+        error = None if asking.cancelled() else asking.exception()
+        if error is not None:
+            self._failed_to_ask(error)
+
+    def _failed_to_ask(self, error: BaseException) -> None:
+        if isinstance(error, OSError) or self.transport.is_closing():
             return  # the connection says so itself
+        self._tell_loop("send_ping failed", error)
+
+    def _tell_loop(self, message: str, error: BaseException) -> None:
         asyncio.get_running_loop().call_exception_handler(
-            {"message": "send_ping failed", "exception": asking.exception()}
+            {"message": f"{message}: {self!r}", "exception": error}
         )
 
     def changed(self, change: Change) -> None:
@@ -250,20 +295,40 @@ class Guard(Judged):
         """
         if isinstance(change, Died):
             self.verdict = error_of(change, peer=self._peer)
-        if self._on_change is not None:
-            self._on_change(change)
+        self._call("on_change", self._on_change, change)
         if isinstance(change, Died):
             self._tell_death()
         self._changes.tell(change, last=isinstance(change, Died | Closed))
 
     def _tell_death(self) -> None:
-        for asking in self._asking:
-            asking.cancel()
+        if self._asking is not None:
+            self._asking.cancel()
         if self._timeout is not None:
             self._timeout.reschedule(0.0)
-        elif self._on_dead is not None and self.verdict is not None:
-            self._on_dead(self.verdict)
+        self._call("on_dead", self._on_dead, self.verdict)
         self.transport.abort()
+
+    def _call(
+        self, name: str, callback: Callable[[Any], object] | None, news: object
+    ) -> None:
+        """Call back; what is raised there must not keep a verdict from others."""
+        if callback is None:
+            return
+        try:
+            callback(news)
+        except Exception as error:  # noqa: BLE001
+            self._tell_loop(f"{name} failed", error)
+
+
+def _require_plain(name: str, callback: object) -> None:
+    if inspect.iscoroutinefunction(callback):
+        raise ConfigError(
+            f"{name} is a coroutine function, which nobody would await",
+            hint="give a plain function, such as one that creates a task, or "
+            "await wait_dead or follow changes",
+            field=name,
+            value=callback,
+        )
 
 
 def _transport_of(connection: Any) -> Any:
