@@ -244,7 +244,8 @@ def ask(rules: Heartbeat, row: Row, *, now: float) -> tuple[int, float]:
     row.covered = False
     row.stretched = 0.0
     row.pinged_at = LONG_AGO  # no answer can belong to it yet
-    look_at = now + min(row.margin, rules.timeout * FIRST_LOOK)
+    # Not after an interval, either: heard right away, it is due again by then.
+    look_at = now + min(row.margin, rules.timeout * FIRST_LOOK, rules.interval)
     if rules.one_way:
         return NOTHING, look_at
     row.sequence = (row.sequence + 1) % SEQUENCES
@@ -284,6 +285,7 @@ def accuse(
     rules: Heartbeat, row: Row, *, now: float, facts: Facts
 ) -> tuple[int, float]:
     """Everything was read and still nothing was heard: is it the peer's fault?"""
+    look_at = now + min(rules.interval, rules.timeout / LOOKS)
     if facts.paused:
         # Its answer may lie in the buffer that we do not read. Only the
         # kernel's own evidence counts.
@@ -291,7 +293,7 @@ def accuse(
             row.state = DEAD
             return DIED, NEVER
         row.counts_at = now
-        return NOTHING, now + rules.timeout / LOOKS
+        return NOTHING, look_at
     is_first_look = row.acked == UNKNOWN
     if not rules.one_way:  # otherwise nothing of ours has to be delivered first
         follow_delivery(row, now=now, facts=facts)
@@ -300,13 +302,12 @@ def accuse(
         row.state = DEAD
         return DIED, NEVER
     on_its_way = row.acked != UNKNOWN and not row.covered
-    look_at = now + rules.timeout / LOOKS if on_its_way else dead_at
-    wake_at = min(dead_at, look_at)
+    wake_at = min(dead_at, look_at) if on_its_way else dead_at
     if row.state == SUSPECT or (on_its_way and is_first_look):
         return NOTHING, wake_at  # whether it gets on, the next look will tell
     suspect_at = row.counts_at + row.margin
     if now < suspect_at:
-        return NOTHING, min(wake_at, suspect_at)
+        return NOTHING, min(wake_at, suspect_at, now + rules.interval)
     row.state = SUSPECT
     return SUSPECTED, wake_at
 

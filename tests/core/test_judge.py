@@ -1,0 +1,325 @@
+"""The judge by its numbers: what it answers, and what it leaves in the row."""
+
+import pytest
+
+from deadpeer.core.judge import (
+    ALIVE,
+    CLOSED,
+    CONNECTING,
+    DEAD,
+    DIED,
+    LONG_AGO,
+    NEVER,
+    NOTHING,
+    PING,
+    PUNCTUAL,
+    RECOVERED,
+    SEQUENCES,
+    SUSPECT,
+    SUSPECTED,
+    UNKNOWN,
+    VERIFY,
+    Facts,
+    Row,
+    judge,
+)
+from deadpeer.policy.heartbeat import Heartbeat
+
+RULES = Heartbeat(interval=20, timeout=8)
+DRAINED = Facts(drained=True)
+
+
+def row(**fields: float) -> Row:
+    """A peer that was heard at 0, and what is said otherwise."""
+    made = Row(heard_at=0.0, margin=1.0)
+    made.wake_at = 20.0
+    for name, value in fields.items():
+        setattr(made, name, value)
+    return made
+
+
+def asked(**fields: float) -> Row:
+    """A peer that was heard at 0 and asked at 20; it is to be looked at in 21."""
+    return row(asked_at=20.0, counts_at=20.0, wake_at=21.0, **fields)
+
+
+def test_a_new_row_has_asked_nothing():
+    made = Row(heard_at=5.0, margin=2.0)
+    assert {name: getattr(made, name) for name in Row.__slots__} == {
+        "state": ALIVE,
+        "heard_at": 5.0,
+        "margin": 2.0,
+        "asked_at": LONG_AGO,
+        "counts_at": LONG_AGO,
+        "wake_at": NEVER,
+        "pinged_at": LONG_AGO,
+        "sequence": 0,
+        "srtt": -1.0,
+        "rttvar": 0.0,
+        "rtt_last": 0.0,
+        "rtt_min": NEVER,
+        "acked": UNKNOWN,
+        "covers": UNKNOWN,
+        "covered": False,
+        "stretched": 0.0,
+        "slept": 0.0,
+    }
+
+
+def test_the_defaults_of_the_facts_accuse_nobody():
+    assert Facts() == (False, False, LONG_AGO, None, LONG_AGO, None, 0.0, 0.0, 0.0)
+
+
+def test_the_numbers_of_actions_and_states_are_what_columns_hold():
+    actions = (NOTHING, PING, VERIFY, RECOVERED, SUSPECTED, DIED)
+    assert actions == (0, 1, 2, 3, 4, 5)
+    assert (CONNECTING, ALIVE, SUSPECT, DEAD, CLOSED) == (0, 1, 2, 3, 4)
+    assert (PUNCTUAL, SEQUENCES, UNKNOWN) == (0.05, 65536, -1)
+
+
+@pytest.mark.parametrize("state", [CONNECTING, DEAD, CLOSED])
+@pytest.mark.parametrize("facts", [Facts(), DRAINED, Facts(slept=9.0)])
+def test_whoever_is_not_judged_is_left_alone(state, facts):
+    peer = asked(state=state)
+    assert judge(RULES, peer, now=1000.0, facts=facts) == (NOTHING, NEVER)
+    assert (peer.state, peer.asked_at, peer.slept) == (state, 20.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("now", "answer"), [(19.99, (NOTHING, 20.0)), (20.0, (PING, 21.0))]
+)
+def test_a_quiet_peer_is_asked_at_its_instant(now, answer):
+    assert judge(RULES, row(), now=now) == answer
+
+
+def test_a_question_is_complete_in_the_row():
+    peer = row(
+        covers=9,
+        acked=9,
+        covered=True,
+        stretched=3.0,
+        slept=7.0,
+        pinged_at=1.0,
+        sequence=4,
+    )
+    assert judge(RULES, peer, now=20.5) == (PING, 21.5)
+    assert (peer.asked_at, peer.counts_at, peer.pinged_at) == (20.5, 20.5, LONG_AGO)
+    assert (peer.covers, peer.acked, peer.covered) == (UNKNOWN, UNKNOWN, False)
+    assert (peer.stretched, peer.slept, peer.sequence) == (0.0, 0.0, 5)
+
+
+def test_after_the_last_sequence_number_comes_zero():
+    peer = row(sequence=SEQUENCES - 1)
+    judge(RULES, peer, now=20.0)
+    assert peer.sequence == 0
+    judge(RULES, row(sequence=SEQUENCES - 2), now=20.0)
+
+
+@pytest.mark.parametrize(
+    ("margin", "interval", "look_at"), [(1.0, 20, 1.0), (8.0, 20, 6.0), (5.0, 3, 3.0)]
+)
+def test_the_first_look_is_at_the_margin_or_early_enough(margin, interval, look_at):
+    rules = Heartbeat(interval=interval, timeout=8)
+    peer = row(margin=margin)
+    assert judge(rules, peer, now=50.0) == (PING, 50.0 + look_at)
+
+
+def test_heard_in_the_instant_of_the_question_is_an_answer():
+    assert judge(RULES, asked(heard_at=20.0), now=21.0) == (NOTHING, 40.0)
+    assert judge(RULES, asked(heard_at=19.9), now=21.0)[0] == VERIFY
+
+
+@pytest.mark.parametrize(
+    ("arrived_at", "heard_at"), [(20.0, 20.0), (20.5, 20.5), (99.0, 21.0), (19.9, 0.0)]
+)
+def test_bytes_in_the_kernel_count_since_the_question_and_until_now(
+    arrived_at, heard_at
+):
+    peer = asked()
+    judge(RULES, peer, now=21.0, facts=Facts(arrived_at=arrived_at))
+    assert peer.heard_at == heard_at
+
+
+def test_what_was_heard_later_than_the_kernel_says_stays():
+    peer = asked(heard_at=20.75)
+    judge(RULES, peer, now=21.0, facts=Facts(arrived_at=20.5))
+    assert peer.heard_at == 20.75
+
+
+def test_a_suspect_that_was_heard_recovers_and_is_asked_in_time():
+    peer = asked(state=SUSPECT, heard_at=20.5)
+    assert judge(RULES, peer, now=50.0) == (RECOVERED, 40.5)
+    assert peer.state == ALIVE
+    assert judge(RULES, peer, now=50.0) == (PING, 51.0)
+
+
+def test_a_sleep_asks_at_once_and_is_remembered():
+    peer = asked(state=SUSPECT, slept=5.0)
+    assert judge(RULES, peer, now=25.0, facts=Facts(slept=60.0, drained=True)) == (
+        PING,
+        26.0,
+    )
+    assert (peer.slept, peer.asked_at, peer.counts_at) == (65.0, 25.0, 25.0)
+
+
+def test_an_open_question_is_looked_at_in_its_instant_and_again_soon():
+    assert judge(RULES, asked(), now=20.99) == (NOTHING, 21.0)
+    assert judge(RULES, asked(), now=21.0) == (VERIFY, 21.0 + PUNCTUAL)
+
+
+@pytest.mark.parametrize(
+    ("lateness", "stretched", "counts_at"),
+    [
+        (0.05, 0.0, 20.0),  # usual
+        (0.5, 0.5, 20.5),  # looked at in its instant, and 0.5 s more from then
+        (8.0, 8.0, 28.0),
+        (50.0, 8.0, 28.0),
+    ],
+)
+def test_what_was_lost_is_granted_once_more_up_to_the_timeout(
+    lateness, stretched, counts_at
+):
+    peer = asked(state=SUSPECT)
+    peer.wake_at = 28.0
+    judge(RULES, peer, now=28.0, facts=Facts(lateness=lateness))
+    assert (peer.stretched, peer.counts_at) == (stretched, counts_at)
+
+
+def test_what_is_granted_is_used_up():
+    peer = asked(state=SUSPECT, stretched=7.0)
+    peer.wake_at = 28.0
+    judge(RULES, peer, now=30.0)
+    # Two seconds late, but one is left to grant: until 31, so three are used.
+    assert (peer.stretched, peer.counts_at) == (10.0, 23.0)
+    judge(RULES, peer, now=40.0)
+    assert (peer.stretched, peer.counts_at) == (10.0, 23.0)
+    peer = asked(state=SUSPECT, stretched=8.0)
+    peer.wake_at = 28.0
+    judge(RULES, peer, now=30.0)
+    assert (peer.stretched, peer.counts_at) == (8.0, 20.0)
+
+
+def test_lateness_long_before_the_deadline_moves_nothing():
+    peer = asked()
+    judge(RULES, peer, now=22.0)
+    assert (peer.stretched, peer.counts_at) == (1.0, 20.0)
+
+
+def test_a_late_drain_is_granted_by_what_it_was_late():
+    peer = asked(state=SUSPECT)
+    peer.wake_at = 28.0
+    assert judge(RULES, peer, now=30.0, facts=DRAINED) == (NOTHING, 32.0)
+    assert peer.stretched == 4.0
+
+
+@pytest.mark.parametrize(
+    ("now", "state", "answer"),
+    [
+        (20.5, ALIVE, (NOTHING, 21.0)),
+        (21.0, ALIVE, (SUSPECTED, 28.0)),
+        (27.99, ALIVE, (SUSPECTED, 28.0)),
+        (27.99, SUSPECT, (NOTHING, 28.0)),
+        (28.0, ALIVE, (DIED, NEVER)),
+        (28.0, SUSPECT, (DIED, NEVER)),
+    ],
+)
+def test_after_the_drain_the_verdict_is_a_matter_of_two_instants(now, state, answer):
+    peer = asked(state=state)
+    peer.wake_at = now
+    assert judge(RULES, peer, now=now, facts=DRAINED) == answer
+    after = {SUSPECTED: SUSPECT, DIED: DEAD}.get(answer[0], state)
+    assert peer.state == after
+
+
+def test_a_look_before_suspicion_leads_to_one_in_an_interval_at_most():
+    rules = Heartbeat(interval=2, timeout=8)
+    peer = asked(margin=6.0)
+    assert judge(rules, peer, now=21.0, facts=DRAINED) == (NOTHING, 23.0)
+
+
+@pytest.mark.parametrize(
+    ("unanswered", "interval", "answer", "state"),
+    [
+        (7.9, 20, (NOTHING, 24.0), ALIVE),
+        (7.9, 0.5, (NOTHING, 23.5), ALIVE),
+        (8.0, 20, (DIED, NEVER), DEAD),
+    ],
+)
+def test_a_reader_that_pauses_looks_at_the_kernel_alone(
+    unanswered, interval, answer, state
+):
+    peer = asked()
+    peer.wake_at = 23.0
+    facts = Facts(drained=True, paused=True, unanswered=unanswered)
+    assert (
+        judge(Heartbeat(interval=interval, timeout=8), peer, now=23.0, facts=facts)
+        == answer
+    )
+    assert peer.state == state
+    assert peer.counts_at == (23.0 if state == ALIVE else 20.0)
+
+
+def delivery(now: float, peer: Row, **facts: float) -> tuple[int, float]:
+    peer.wake_at = now
+    known = Facts(drained=True, **facts)
+    return judge(RULES, peer, now=now, facts=known)
+
+
+def test_the_first_look_at_a_delivery_only_notes_where_it_is():
+    peer = asked()
+    assert delivery(21.0, peer, acked=100, acked_at=20.9, outstanding=50) == (
+        NOTHING,
+        22.0,
+    )
+    assert (peer.acked, peer.covers, peer.covered) == (100, 150, False)
+    assert (peer.counts_at, peer.state) == (20.0, ALIVE)
+
+
+def test_a_delivery_that_stands_still_is_suspicious_at_the_second_look():
+    peer = asked()
+    delivery(21.0, peer, acked=0, acked_at=20.9, outstanding=50)
+    assert delivery(22.0, peer, acked=0, acked_at=21.9, outstanding=50) == (
+        SUSPECTED,
+        23.0,
+    )
+    assert delivery(27.5, peer, acked=0, acked_at=27.4, outstanding=50) == (
+        NOTHING,
+        28.0,
+    )
+    assert delivery(28.0, peer, acked=0, acked_at=27.9, outstanding=50) == (DIED, NEVER)
+
+
+def test_a_delivery_that_gets_on_counts_from_its_latest_progress():
+    peer = asked()
+    delivery(21.0, peer, acked=0, acked_at=20.9, outstanding=50)
+    assert delivery(22.0, peer, acked=1, acked_at=21.75, outstanding=49) == (
+        NOTHING,
+        22.75,
+    )
+    assert (peer.acked, peer.counts_at) == (1, 21.75)
+    delivery(23.0, peer, acked=2, acked_at=21.5, outstanding=48)
+    assert (peer.acked, peer.counts_at) == (2, 21.75)  # never back
+
+
+def test_a_delivery_that_is_done_counts_from_the_margin_before():
+    peer = asked()
+    delivery(21.0, peer, acked=0, acked_at=20.0, outstanding=50)
+    assert delivery(27.5, peer, acked=50, acked_at=27.0, outstanding=0) == (
+        SUSPECTED,
+        34.0,
+    )
+    assert (peer.acked, peer.covered, peer.counts_at) == (50, True, 26.0)
+    delivery(30.0, peer, acked=90, acked_at=30.0, outstanding=0)
+    assert (peer.acked, peer.counts_at) == (50, 26.0)
+
+
+def test_a_delivery_that_is_done_early_moves_nothing_back():
+    peer = asked()
+    delivery(21.0, peer, acked=50, acked_at=20.1, outstanding=0)
+    assert (peer.covered, peer.counts_at) == (True, 20.0)
+
+
+def test_progress_from_nothing_is_progress():
+    peer = asked(acked=0, covers=50)
+    delivery(22.0, peer, acked=1, acked_at=21.5, outstanding=49)
+    assert peer.counts_at == 21.5
