@@ -50,6 +50,7 @@ PURE = (
     "kernel/tcp_info.py",
     "kernel/tcp_table.py",
     "lab/forecast.py",
+    "lab/heartbeats/",
     "lab/plain.py",
     "lab/rendering/",
     "lab/scenario.py",
