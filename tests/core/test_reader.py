@@ -141,6 +141,18 @@ def test_a_heartbeat_in_one_read_is_heard_like_any_other():
     assert breach_of(conversation, b"\x30\x01\x02") == "unasked-pong"
 
 
+@pytest.mark.parametrize("behind", [b"\xff", b"\x41", b"\x20\x00"])
+def test_only_a_tuple_says_that_nothing_came_behind_the_heartbeat(behind):
+    alone, followed = greeted(), greeted()
+    for conversation in (alone, followed):
+        conversation.ping(7)
+
+    assert type(alone.receive(b"\x30\x00\x07", now=0.0)) is tuple
+    assert (alone.error, alone.deadline) == (None, math.inf)
+    assert type(followed.receive(b"\x30\x00\x07" + behind, now=0.0)) is list
+    assert followed.error is not None or followed.deadline == 30.0
+
+
 def test_three_bytes_that_are_no_heartbeat_are_no_heartbeat():
     conversation = greeted()
 

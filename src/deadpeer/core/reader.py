@@ -91,7 +91,9 @@ class Reader:
             now: When they were read, in seconds.
 
         Returns:
-            What arrived; look at ``error`` after it.
+            What arrived; look at ``error`` and ``deadline`` after it. Only a
+            tuple says that neither has changed: it is one whole heartbeat with
+            nothing behind it. Everything else is a list.
 
         Raises:
             RemoteProtocolError: The peer broke the protocol, now or before, and
