@@ -148,7 +148,7 @@ def test_timers_that_are_always_due_do_not_starve_what_arrived():
 
 def test_a_deadlock_is_told_with_the_line_on_which_each_task_waits():
     async def left_alone() -> None:
-        await here().create_future()
+        await asyncio.Event().wait()
 
     async def main() -> None:
         await asyncio.create_task(left_alone(), name="lonely")

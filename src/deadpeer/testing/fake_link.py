@@ -198,6 +198,13 @@ class FakeLink:
         self.settle()
 
 
+class _FakeWriter(asyncio.StreamWriter):
+    """A writer that may be left open: nothing of the system's is behind it."""
+
+    def __del__(self) -> None:
+        """Warn of nothing."""
+
+
 def fake_streams(link: FakeLink) -> tuple[Streams, Streams]:
     """
     Join two pairs of streams by a link, like ``asyncio.open_connection`` and its server.
@@ -212,7 +219,7 @@ def fake_streams(link: FakeLink) -> tuple[Streams, Streams]:
     protocols = [asyncio.StreamReaderProtocol(r, loop=link.loop) for r in readers]
     ends = link.connect(lambda: protocols[0], lambda: protocols[1])
     left, right = (
-        (reader, asyncio.StreamWriter(end, protocol, reader, link.loop))
+        (reader, _FakeWriter(end, protocol, reader, link.loop))
         for reader, end, protocol in zip(readers, ends, protocols, strict=True)
     )
     return left, right

@@ -32,7 +32,7 @@ class Segment(NamedTuple):
     """
     What travels.
 
-    Args:
+    Attributes:
         seq: The number of its first byte.
         data: Its bytes.
         fin: Whether the stream ends behind them.

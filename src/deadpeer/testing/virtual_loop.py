@@ -282,7 +282,7 @@ def run(
 
 def describe(task: asyncio.Task[Any]) -> str:
     """
-    Return a task's name, and the line on which it waits.
+    Return a task's name, and the line on which it waits; not one of asyncio's own.
 
     Args:
         task: A task that is not done.
@@ -290,7 +290,9 @@ def describe(task: asyncio.Task[Any]) -> str:
     waits: Any = task.get_coro()
     frame: types.FrameType | None = None
     while waits is not None:
-        frame = getattr(waits, "cr_frame", None) or frame
+        inner: types.FrameType | None = getattr(waits, "cr_frame", None)
+        if inner and not inner.f_globals.get("__name__", "").startswith("asyncio."):
+            frame = inner
         waits = getattr(waits, "cr_await", None)
     if frame is None:
         return task.get_name()
