@@ -158,6 +158,13 @@ def test_a_steady_link_needs_no_margin_but_for_one_lost_segment():
     assert quality.timeout == pytest.approx(2 * 0.1 + 0.2, abs=0.001)
 
 
+def test_a_timeout_leaves_four_deviations_for_a_segment_sent_again():
+    # RTO = RTT + max(0.2 s, 4·RTTVAR), and one more round trip for the answer.
+    search = Search(link=Link(rtt=0.1, variance=0.25), rate=1.0)
+
+    assert search.shortest_timeout == pytest.approx(0.1 + 4 * 0.5 + 0.1)
+
+
 def test_the_more_is_wished_the_more_often_is_pinged():
     week = asked(LAN, mistakes_at_most="1/week").interval
     year = asked(LAN, mistakes_at_most="1/year").interval
