@@ -5,6 +5,7 @@ A guarded connection to a peer that answers, in virtual time.
 """
 
 import asyncio
+from typing import Any
 
 from deadpeer.aio.guarding import guard
 from deadpeer.core.events import Died
@@ -33,7 +34,7 @@ class Answering(asyncio.Protocol):
 class Watching(asyncio.Protocol):
     """This end: tells its guard what it hears."""
 
-    guard = None
+    guard: Any = None
     tells_of_loss = False
 
     def connection_made(self, transport):
@@ -57,18 +58,22 @@ class Pair:
 
     def __init__(self, heartbeat=QUICK, *, link=None, ask=None, **options):
         self.link = FakeLink(delay=0.1) if link is None else link
-        self.near, self.far = Watching(), Answering()
+        self.near: Any = Watching()
+        self.far: Any = Answering()
+        self.left: Any
+        self.right: Any
         self.left, self.right = self.link.connect(lambda: self.near, lambda: self.far)
-        self.seen = []
-        self.asked = []
+        self.seen: list[Any] = []
+        self.asked: list[int] = []
         self.heartbeat = heartbeat
-        self.guard = self.near.guard = guard(
+        self.guard: Any = guard(
             self.left,
             heartbeat=heartbeat,
             send_ping=None if heartbeat.one_way else ask or self.ask,
             on_change=self.seen.append,
             **options,
         )
+        self.near.guard = self.guard
 
     def ask(self, number):
         self.asked.append(number)
