@@ -58,6 +58,8 @@ def print_run(console: Console, run: Run, *, details: bool) -> None:
     compared = glance(run)
     if compared:
         _print_glance(console, compared)
+    if run.precision:
+        console.print(Text(f"The lab's wires: {run.precision}", style=SOFT))
     *sentences, verdict = summary(run)
     for sentence in sentences:
         console.print(Text(sentence))

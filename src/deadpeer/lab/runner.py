@@ -19,6 +19,7 @@ from deadpeer.lab.leash import Child
 from deadpeer.lab.plain import from_plain, to_plain
 from deadpeer.lab.scenario import Measurement, Run, Scenario
 from deadpeer.lab.selection import choose_cells, settings_for
+from deadpeer.lab.wire.precision import Precision
 from deadpeer.platforms import LINUX
 
 __all__ = ["Progress", "fitted", "run"]
@@ -91,6 +92,7 @@ def run(
     started_at = time.monotonic()
     found: dict[str, Measurement] = {}
     rootless = False
+    precision: Precision | None = None
     with Child("deadpeer.lab.worker") as worker:
         worker.tell(scenario=to_plain(scenario), cells=list(cells.values()))
         while (event := worker.hear(patience=PATIENCE))["what"] != "end":
@@ -98,6 +100,10 @@ def run(
                 raise _error(event)
             if event["what"] == "able":
                 rootless = event["rootless"]
+                continue
+            if event["what"] == "precision":
+                if event["plain"] is not None:
+                    precision = from_plain(Precision, event["plain"])
                 continue
             news = _progress(event, cells)
             if news.measurement:
@@ -112,6 +118,7 @@ def run(
         started=started,
         took=time.monotonic() - started_at,
         measurements=tuple(found[name] for name in cells),
+        precision=precision,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any, Self
 from deadpeer.errors import ConfigError
 from deadpeer.lab.plain import from_plain, to_plain
 from deadpeer.lab.terms import Expectation, Fault, Outcome, Situation
+from deadpeer.lab.wire.precision import Precision
 from deadpeer.platforms import LINUX, Defaults
 from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.policy.keepalive import Keepalive
@@ -211,6 +212,8 @@ class Run:
         started: The time of day at the start, ISO 8601 with zone.
         took: Seconds from start to end.
         measurements: One for each cell.
+        precision: How well the lab's own wires kept time; None if there was
+            nothing but plain cable.
     """
 
     schema: int = SCHEMA
@@ -221,6 +224,7 @@ class Run:
     started: str
     took: float
     measurements: tuple[Measurement, ...]
+    precision: Precision | None = None
 
     @property
     def ok(self) -> bool:

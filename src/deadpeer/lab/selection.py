@@ -20,7 +20,7 @@ from deadpeer.policy.planner import plan
 from deadpeer.policy.predict import unanswered_probes
 from deadpeer.policy.search import OUTAGE
 
-__all__ = ["DEADLY", "WRITE_EVERY", "choose_cells", "outage", "settings_for"]
+__all__ = ["DEADLY", "DYING", "WRITE_EVERY", "choose_cells", "outage", "settings_for"]
 
 # Writes after the fault, in seconds between one connection's and the next's.
 WRITE_EVERY = 0.5

@@ -22,6 +22,7 @@ from deadpeer.lab.privileges import become_able
 from deadpeer.lab.rig import Rig
 from deadpeer.lab.scenario import Cell, Measurement, Scenario
 from deadpeer.lab.terms import Fault
+from deadpeer.lab.wire.precision import Precision
 
 __all__ = ["Worker"]
 
@@ -73,6 +74,9 @@ class Worker:
                 self.ends_at = max(self.ends_at, fault_at + longest)
             self.say("built")
             self.loop.run(lambda: not self.missing)
+            wires = [rig.topology.wire for rig in rigs if rig.topology.wire]
+            precision = Precision.together(wire.report() for wire in wires)
+            self.say("precision", plain=to_plain(precision))
 
     def build(self) -> list[Rig]:
         """Return the networks, one for each fault."""

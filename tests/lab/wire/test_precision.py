@@ -29,3 +29,13 @@ def test_in_words_it_says_what_was_measured():
         "2 packets forwarded, 1 dropped; late by 0.40 ms (median), 0.40 ms (99 %),"
         " 0.40 ms (worst)"
     )
+
+
+def test_of_several_wires_all_packets_count_and_the_worst_times():
+    one = Precision.of([0.1, 0.3], forwarded=2)
+    other = Precision.of([0.2], forwarded=1, lost=4)
+
+    assert Precision.together([one, other]) == Precision(
+        p50=0.3, p99=0.3, worst=0.3, measured=3, forwarded=3, lost=4
+    )
+    assert Precision.together([]) is None

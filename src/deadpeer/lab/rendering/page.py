@@ -195,6 +195,8 @@ def _machine(run: Run) -> Iterator[tuple[str, str]]:
     yield "Took", about(round(run.took, 1))
     yield "IP versions", " and ".join(f"IPv{family}" for family in scenario.families)
     yield "Round trip", about(scenario.rtt) if scenario.rtt else "a plain cable"
+    if run.precision:
+        yield "The lab's wires", str(run.precision)
     yield "Connections", str(len(run.measurements))
 
 

@@ -1,7 +1,7 @@
 """How well a wire keeps time: what it was asked for, against what it did."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Self
 
 __all__ = ["Precision"]
@@ -55,6 +55,27 @@ class Precision:
             worst=late[-1],
             measured=len(late),
             **counts,
+        )
+
+    @classmethod
+    def together(cls, several: Iterable["Precision"]) -> Self | None:
+        """
+        Return what can be said of several wires: counts of all, the worst times.
+
+        Args:
+            several: Theirs; without any, there is nothing to say.
+        """
+        found = tuple(several)
+        if not found:
+            return None
+        merge = dict.fromkeys(("p50", "p99", "worst"), max)
+        return cls(
+            **{
+                field.name: merge.get(field.name, sum)(
+                    [getattr(one, field.name) for one in found]
+                )
+                for field in fields(cls)
+            }
         )
 
     @property
