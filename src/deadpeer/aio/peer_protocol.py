@@ -134,8 +134,8 @@ class PeerProtocol(Judged, asyncio.Protocol):
         except RemoteProtocolError as error:
             self._broken(error, now)
             return
-        if len(arrivals) == 1 and type(arrivals[0]) is Ponged:
-            # Nearly every read of an idle connection; nothing is left over.
+        if type(arrivals) is tuple and type(arrivals[0]) is Ponged:
+            # Nearly every read of an idle connection: one heartbeat, nothing behind.
             monitor.answered(arrivals[0].sequence, now=now)
         else:
             self._take_all(arrivals)
@@ -277,8 +277,8 @@ class PeerProtocol(Judged, asyncio.Protocol):
             now: The present, in seconds.
         """
         conversation, transport = self._conversation, self._transport
-        if conversation.sending is not OPEN:
-            return
+        if conversation.sending is not OPEN or conversation.receiving is not OPEN:
+            return  # one side has left; the deadline runs all the same
         transport.write(conversation.ping(sequence))
         covers = None
         if self._busy:
@@ -330,11 +330,12 @@ class PeerProtocol(Judged, asyncio.Protocol):
 
     def _beat(self, planned: tuple[Beats, float], now: float) -> None:
         beats, at = planned
-        if self._conversation.sending is not OPEN:
+        conversation = self._conversation
+        if conversation.sending is not OPEN or conversation.receiving is not OPEN:
             self._beats = None
             return
         self._beats = beats, beats.next_after(now=max(now, at))
-        self._transport.write(self._conversation.beat())
+        self._transport.write(conversation.beat())
 
     def _expire(self, turns: int) -> None:
         """End a handshake or frame that takes too long, once everything is read."""

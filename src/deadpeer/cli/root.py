@@ -62,6 +62,14 @@ VERBS: dict[str, Verb] = {
         module="deadpeer.cli.lab",
         help="Pull a real cable and measure who notices, and when.",
     ),
+    "listen": Verb(
+        module="deadpeer.cli.listen",
+        help="Wait for a peer on another machine, and judge it by heartbeats.",
+    ),
+    "dial": Verb(
+        module="deadpeer.cli.dial",
+        help="Connect to a listening peer, and tell when it is gone.",
+    ),
     "completion": Verb(
         module="deadpeer.cli.completion",
         help="Print the completion script of a shell.",

@@ -1,4 +1,4 @@
-"""What ``deadpeer check`` looks at: a process, or the way to an address."""
+"""What a word of the command line names: a process, or an address and port."""
 
 import ipaddress
 import re
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from deadpeer.errors import ConfigError
 
-__all__ = ["Address", "Process", "parse_target"]
+__all__ = ["Address", "Process", "parse_address", "parse_listening", "parse_target"]
 
 HIGHEST_PID = 2**22  # include/linux/threads.h, PID_MAX_LIMIT
 HIGHEST_PORT = 65535
@@ -63,15 +63,56 @@ def parse_target(text: str) -> Process | Address:
     """
     if _is_number(text):
         return Process(pid=_number(text, 1, HIGHEST_PID, "process id", text))
-    host, colon, port = text.rpartition(":")
-    if not colon:
+    if ":" not in text:
         raise _wrong(text, "is neither a process id nor HOST:PORT")
+    return parse_address(text)
+
+
+def parse_address(text: str) -> Address:
+    """
+    Return where to connect to.
+
+    Args:
+        text: ``HOST:PORT``, ``ADDRESS:PORT`` or ``[ADDRESS]:PORT``.
+
+    Raises:
+        ConfigError: It is none of these; says what is wrong with it.
+
+    >>> parse_address("db.example:5432")
+    Address(host='db.example', port=5432)
+    """
+    host, _, port = text.rpartition(":")
     if host.startswith("[") or host.endswith("]"):
         return Address(host=_address_in_brackets(host, text), port=_port(port, text))
     if ":" in host:
         raise _wrong(text, "is an IPv6 address without brackets, or has two ports")
     _require_host(host, text)
     return Address(host=host, port=_port(port, text))
+
+
+def parse_listening(text: str) -> Address:
+    """
+    Return where to listen; an empty host is everywhere.
+
+    Args:
+        text: ``PORT``, ``:PORT``, ``ADDRESS:PORT`` or ``[ADDRESS]:PORT``; port 0
+            is a free one.
+
+    Raises:
+        ConfigError: It is none of these; says what is wrong with it.
+
+    >>> parse_listening(":7000")
+    Address(host='', port=7000)
+    """
+    host, _, port = text.rpartition(":")
+    if _is_number(port) and int(port[:MOST_DIGITS]) == 0:
+        port = "0"
+    elif not host:
+        return Address(host="", port=_port(port, text))
+    if port != "0":
+        return parse_address(text)
+    found = parse_address(f"{host}:1") if host else Address(host="", port=0)
+    return Address(host=found.host, port=0)
 
 
 def _address_in_brackets(host: str, text: str) -> str:

@@ -1,0 +1,98 @@
+"""The options that ``listen`` and ``dial`` have in common."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from importlib.util import find_spec
+from typing import Any
+
+import click
+
+from deadpeer.cli.durations import SECONDS
+from deadpeer.policy.heartbeat import Heartbeat
+
+__all__ = ["heartbeat_options", "on_a_loop", "wish"]
+
+Command = Callable[..., Any]
+
+QUICK = Heartbeat(interval=2.0, timeout=2.0)
+
+
+def heartbeat_options(command: Command) -> Command:
+    """
+    Add the options to a command.
+
+    Args:
+        command: A click command's function.
+    """
+    options = (
+        click.option(
+            "--interval",
+            type=SECONDS,
+            metavar="SECONDS",
+            help="Silence after which the peer is asked (2).",
+        ),
+        click.option(
+            "--timeout",
+            type=SECONDS,
+            metavar="SECONDS",
+            help="Time for the answer; then the peer is dead (2).",
+        ),
+        click.option(
+            "--within",
+            type=SECONDS,
+            metavar="SECONDS",
+            help="Know a death within so long; chooses both of the others.",
+        ),
+        click.option(
+            "--every",
+            type=SECONDS,
+            default=60.0,
+            metavar="SECONDS",
+            help="How often a log tells the round trip (60).",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="One JSON object a line."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def wish(
+    interval: float | None, timeout: float | None, within: float | None
+) -> Heartbeat:
+    """
+    Return the heartbeat that the options ask for.
+
+    Args:
+        interval: As given, in seconds.
+        timeout: As given, in seconds.
+        within: As given, in seconds.
+
+    Raises:
+        ConfigError: A value is out of range.
+    """
+    if within is None:
+        return Heartbeat(
+            interval=QUICK.interval if interval is None else interval,
+            timeout=QUICK.timeout if timeout is None else timeout,
+        )
+    if interval is not None or timeout is not None:
+        raise click.UsageError("--within chooses --interval and --timeout itself")
+    return Heartbeat.within(within)
+
+
+def on_a_loop(main: Coroutine[Any, Any, None]) -> None:
+    """
+    Run on uvloop where it is installed, else on asyncio.
+
+    Args:
+        main: What to run.
+    """
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    if find_spec("uvloop") is None:
+        asyncio.run(main)
+        return
+    import uvloop
+
+    uvloop.run(main)

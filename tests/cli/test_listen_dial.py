@@ -1,0 +1,207 @@
+"""``deadpeer listen`` and ``deadpeer dial``: two real programs, one real connection."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from deadpeer.cli.beat_log import entry_of, rtt_in_words, sentence
+from deadpeer.cli.root import run
+from deadpeer.cli.target import Address, parse_listening
+from deadpeer.core.events import (
+    Closed,
+    Died,
+    Evidence,
+    Online,
+    Reason,
+    Recovered,
+    Slept,
+    Suspected,
+    WatcherLate,
+)
+from deadpeer.errors import ConfigError
+
+PROGRAM = (sys.executable, "-m", "deadpeer")
+QUICK = ("--interval", "0.3", "--timeout", "0.4")
+
+
+@contextmanager
+def program(*words: str, **more: Any) -> Iterator[subprocess.Popen[str]]:
+    """Run the program; end it, and only it, whatever happens."""
+    started = subprocess.Popen(
+        [*PROGRAM, *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **more,
+    )
+    try:
+        yield started
+    finally:
+        if started.poll() is None:
+            os.kill(started.pid, signal.SIGCONT)
+            started.kill()
+        started.communicate()
+
+
+@contextmanager
+def listening() -> Iterator[tuple[subprocess.Popen[str], int]]:
+    with program("listen", "127.0.0.1:0", "--json", *QUICK) as server:
+        port = int(entry(server)["address"].rpartition(":")[2])
+        yield server, port
+
+
+def entry(started: subprocess.Popen[str]) -> dict[str, Any]:
+    """Return the next line that a program prints."""
+    assert started.stdout is not None
+    line = started.stdout.readline()
+    assert line, started.stderr and started.stderr.read()
+    said: dict[str, Any] = json.loads(line)
+    return said
+
+
+def until(started: subprocess.Popen[str], event: str) -> dict[str, Any]:
+    while (said := entry(started))["event"] != event:
+        pass
+    return said
+
+
+@pytest.mark.slow
+def test_a_stopped_peer_is_told_dead_with_its_evidence_and_exit_code_10():
+    with listening() as (server, port):
+        address = f"127.0.0.1:{port}"
+        with program("dial", address, "--json", *QUICK) as client:
+            assert until(client, "online")["peer"] == address
+            until(server, "online")
+            os.kill(server.pid, signal.SIGSTOP)
+            assert until(client, "suspect")["evidence"]["covered"]
+            dead = until(client, "dead")
+            assert dead["reason"] == "silent"
+            assert dead["evidence"]["waited"] >= 0.4
+            _, err = client.communicate(timeout=20)
+            assert client.returncode == 10
+            assert re.fullmatch(r"error: 127\.0\.0\.1:\d+ does not answer .*\n", err)
+
+
+@pytest.mark.slow
+def test_an_interrupted_listener_says_goodbye_and_the_dialler_ends_well():
+    with listening() as (server, port):
+        with program("dial", f"127.0.0.1:{port}", "--json", *QUICK) as client:
+            until(client, "online")
+            server.send_signal(signal.SIGINT)
+            assert until(client, "closed")["reason"] == "going-away"
+            client.communicate(timeout=20)
+            assert client.returncode == 0
+        server.communicate(timeout=20)
+        assert server.returncode == 130
+
+
+@pytest.mark.slow
+def test_a_log_tells_the_round_trip_now_and_then():
+    with listening() as (_, port):
+        words = ("dial", f"127.0.0.1:{port}", "--json", "--every", "0.2", *QUICK)
+        with program(*words) as client:
+            said = until(client, "rtt")
+            assert 0 < said["rtt"]["smallest"] <= said["rtt"]["last"]
+
+
+@pytest.mark.slow
+def test_a_dialler_that_shall_go_on_dials_again():
+    with listening() as (server, port):
+        words = ("dial", f"127.0.0.1:{port}", "--json", "--again", *QUICK)
+        with program(*words) as client:
+            until(client, "online")
+            server.send_signal(signal.SIGINT)
+            assert until(client, "retry")["delay"] >= 0
+            assert until(client, "dialling")
+
+
+@pytest.mark.slow
+def test_on_a_terminal_the_state_is_shown_live():
+    ours, theirs = pty.openpty()
+    with listening() as (_, port):
+        started = subprocess.Popen(
+            [*PROGRAM, "dial", f"127.0.0.1:{port}", *QUICK],
+            stdin=subprocess.DEVNULL,
+            stdout=theirs,
+            env=os.environ | {"TERM": "xterm", "COLUMNS": "100"},
+        )
+        os.close(theirs)
+        try:
+            seen = b""
+            while not re.search(rb"alive.*\d ms", seen):
+                seen += os.read(ours, 65536)
+            assert b"round trip" in seen
+        finally:
+            started.kill()
+            started.wait()
+            os.close(ours)
+
+
+def test_a_refused_connection_stays_a_refused_connection(capsys):
+    assert run(["dial", "127.0.0.1:1"]) == 1
+    assert "refused" in capsys.readouterr().err.lower()
+
+
+def test_within_chooses_the_two_others_itself(capsys):
+    words = ["dial", "127.0.0.1:1", "--within", "5", "--interval", "1"]
+
+    assert run(words) == 2
+    assert "--within chooses" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("address", ["nowhere", "host:", "::1:5", "a b:7000", ""])
+def test_an_address_that_is_none_is_refused(address, capsys):
+    assert run(["dial", address]) == 2
+    assert run(["listen", address]) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        (":7000", "", 7000),
+        ("7000", "", 7000),
+        ("[::1]:0", "::1", 0),
+        ("192.0.2.1:80", "192.0.2.1", 80),
+        (":0", "", 0),
+    ],
+)
+def test_where_to_listen_may_be_everywhere_and_any_port(text, host, port):
+    assert parse_listening(text) == Address(host=host, port=port)
+
+
+def test_a_host_name_with_a_bad_port_is_refused():
+    with pytest.raises(ConfigError, match="port"):
+        parse_listening(":70000")
+
+
+CHANGES = (
+    Online(1.0),
+    Suspected(1.0, Evidence(heard_at=0.0, silence=1.0)),
+    Recovered(1.0, 0.5),
+    Died(1.0, Reason.BACKPRESSURED, Evidence(heard_at=0.0, silence=1.0)),
+    Closed(1.0, "done"),
+    WatcherLate(1.0, 2.0),
+    Slept(1.0, 3600.0),
+)
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: type(change).__name__)
+def test_each_change_has_a_name_of_its_own_and_a_sentence(change):
+    said = entry_of(change)
+
+    assert [entry_of(other)["event"] for other in CHANGES].count(said["event"]) == 1
+    assert sentence(said)
+
+
+def test_no_round_trip_is_said_as_such():
+    assert rtt_in_words(None) == "no round trip yet"
