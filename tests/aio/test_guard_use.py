@@ -277,7 +277,7 @@ def test_a_callback_that_fails_keeps_the_verdict_from_nobody():
             raise LookupError
 
         pair = Pair(on_dead=fail)
-        pair.guard._on_change = fail
+        pair.guard._reporter._on_change = fail
         pair.guard.start()
         waiting = asyncio.create_task(pair.guard.wait_dead())
         await a_death(pair)

@@ -16,13 +16,13 @@ from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Any, Self
 
-from deadpeer.aio.changes import Changes
 from deadpeer.aio.judged import Judged
+from deadpeer.aio.reporting import Reporter
 from deadpeer.core.detectors.base import Detector
-from deadpeer.core.events import Change, Closed, Died
+from deadpeer.core.events import Change, Died
 from deadpeer.core.monitor import Monitor
 from deadpeer.core.states import State
-from deadpeer.core.verdicts import error_of, reason_of
+from deadpeer.core.verdicts import reason_of
 from deadpeer.errors import ConfigError, LocalProtocolError, PeerDead
 from deadpeer.kernel.sockets import peer_name
 from deadpeer.kernel.verdicts import verdict_on
@@ -67,8 +67,6 @@ def guard(
         ConfigError: *connection* has no transport, nobody could ask, or a
             callback is a coroutine function.
     """
-    for name, callback in (("on_dead", on_dead), ("on_change", on_change)):
-        _require_plain(name, callback)
     transport = _transport_of(connection)
     if send_ping is None and not heartbeat.one_way:
         raise ConfigError(
@@ -104,17 +102,14 @@ class Guard(Judged):
         monitor = Monitor(heartbeat, now=0.0, connecting=True, detector=detector)
         super().__init__(monitor, loop)
         self.transport = transport
-        self.verdict: PeerDead | None = None
         self._send_ping = send_ping
-        self._on_dead = on_dead
-        self._on_change = on_change
-        self._changes = Changes()
         self._asking: asyncio.Future[Any] | None = None
-        self._timeout: asyncio.Timeout | None = None
-        self._peer = peer_name(transport) or ""
+        self._reporter = Reporter(
+            peer=peer_name(transport), on_dead=on_dead, on_change=on_change
+        )
 
     def __repr__(self) -> str:
-        return f"<Guard of {self._peer or 'a peer'}: {self.state}>"
+        return f"<Guard of {self._reporter.peer or 'a peer'}: {self.state}>"
 
     # The life of a guard.
 
@@ -151,9 +146,7 @@ class Guard(Judged):
 
     async def __aenter__(self) -> Self:
         self._require_fresh()
-        if self._on_dead is None:
-            self._timeout = asyncio.timeout(None)
-            await self._timeout.__aenter__()
+        await self._reporter.enter()
         self.start()
         return self
 
@@ -166,19 +159,7 @@ class Guard(Judged):
         if error is not None and self.transport.is_closing():
             self.lost(error)  # whoever read or wrote has met the kernel's verdict
         self.stop()
-        timeout, self._timeout = self._timeout, None
-        if timeout is None:
-            return
-        try:
-            await timeout.__aexit__(kind, error, trace)
-        except TimeoutError:
-            if self.verdict is None:
-                raise
-            raise self.verdict from None
-        # What the abort did to a read or write in the block is the verdict's,
-        # under whatever name a library or a task group gives it.
-        if self.verdict is not None and (error is None or isinstance(error, Exception)):
-            raise self.verdict from error
+        await self._reporter.leave(kind, error, trace)
 
     # What your protocol tells.
 
@@ -219,15 +200,18 @@ class Guard(Judged):
 
     # What a program asks.
 
+    @property
+    def verdict(self) -> PeerDead | None:
+        """The verdict, once there is one."""
+        return self._reporter.verdict
+
     async def wait_dead(self) -> PeerDead | None:
         """Wait for the end; return the verdict, or None if nobody died."""
-        async for _ in self.changes():
-            pass
-        return self.verdict
+        return await self._reporter.wait_dead()
 
     def changes(self) -> AsyncIterator[Change]:
         """Return an iterator of the changes from now on; it ends with the guard."""
-        return self._changes.follow(ended=self.state in (State.DEAD, State.CLOSED))
+        return self._reporter.changes()
 
     # What the judge asks.
 
@@ -279,11 +263,8 @@ class Guard(Judged):
     def _failed_to_ask(self, error: BaseException) -> None:
         if isinstance(error, OSError) or self.transport.is_closing():
             return  # the connection says so itself
-        self._tell_loop("send_ping failed", error)
-
-    def _tell_loop(self, message: str, error: BaseException) -> None:
         asyncio.get_running_loop().call_exception_handler(
-            {"message": f"{message}: {self!r}", "exception": error}
+            {"message": f"send_ping failed: {self!r}", "exception": error}
         )
 
     def changed(self, change: Change) -> None:
@@ -293,42 +274,11 @@ class Guard(Judged):
         Args:
             change: What changed.
         """
+        self._reporter.tell(change)
         if isinstance(change, Died):
-            self.verdict = error_of(change, peer=self._peer)
-        self._call("on_change", self._on_change, change)
-        if isinstance(change, Died):
-            self._tell_death()
-        self._changes.tell(change, last=isinstance(change, Died | Closed))
-
-    def _tell_death(self) -> None:
-        if self._asking is not None:
-            self._asking.cancel()
-        if self._timeout is not None:
-            self._timeout.reschedule(0.0)
-        self._call("on_dead", self._on_dead, self.verdict)
-        self.transport.abort()
-
-    def _call(
-        self, name: str, callback: Callable[[Any], object] | None, news: object
-    ) -> None:
-        """Call back; what is raised there must not keep a verdict from others."""
-        if callback is None:
-            return
-        try:
-            callback(news)
-        except Exception as error:  # noqa: BLE001
-            self._tell_loop(f"{name} failed", error)
-
-
-def _require_plain(name: str, callback: object) -> None:
-    if inspect.iscoroutinefunction(callback):
-        raise ConfigError(
-            f"{name} is a coroutine function, which nobody would await",
-            hint="give a plain function, such as one that creates a task, or "
-            "await wait_dead or follow changes",
-            field=name,
-            value=callback,
-        )
+            if self._asking is not None:
+                self._asking.cancel()
+            self.transport.abort()
 
 
 def _transport_of(connection: Any) -> Any:
