@@ -8,6 +8,8 @@ from tests.testing.links import drain, link_of
 
 from deadpeer.errors import ConfigError
 from deadpeer.testing import LinkModel, Shape, Side
+from deadpeer.testing.kernel_model import Segment
+from deadpeer.testing.link_model import Wire
 
 LEFT, RIGHT = Side
 NEVER_LOST = 1.0
@@ -124,6 +126,28 @@ def test_the_round_trip_follows_the_link():
         link.kernels[RIGHT].read(1, now=now)
 
     assert link.kernels[LEFT].rtt == pytest.approx(0.3, rel=0.01)
+
+
+def test_a_repeated_segment_says_nothing_about_the_round_trip():
+    link = link_of(Shape(delay=0.05))
+    kernel = link.kernels[LEFT]
+    link.cut()
+    kernel.write(b"x", now=0.0)
+    link.advance(now=5.0)
+    link.mend()
+    link.advance(now=20.0)
+
+    assert kernel.acked == 1
+    assert kernel.rtt == 0.1
+
+
+def test_a_wire_is_first_in_first_out_whatever_the_jitter():
+    chances = iter([1.0, 0.0])
+    wire = Wire(shape=Shape(delay=1.0, jitter=0.5), chance=lambda: next(chances))
+    wire.carry(Segment(seq=0), 0.0)
+    wire.carry(Segment(seq=1), 0.1)
+
+    assert [(at, segment.seq) for at, segment in wire.flying] == [(1.5, 0), (1.5, 1)]
 
 
 def test_one_lost_segment_is_no_silence():

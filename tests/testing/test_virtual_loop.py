@@ -96,6 +96,19 @@ def test_a_cancelled_timer_costs_no_time():
     assert run(main()) == 1.0
 
 
+def test_what_is_cancelled_when_it_is_due_already_does_not_run():
+    async def main() -> list[str]:
+        loop = here()
+        ran: list[str] = []
+        second = loop.call_arrival_at(1, ran.append, "second")
+        loop.call_arrival_at(0.5, second.cancel)
+        loop.call_soon(loop.block, 3)
+        await asyncio.sleep(5)
+        return ran
+
+    assert run(main()) == []
+
+
 def test_timers_that_mature_in_a_block_run_late_and_in_their_order():
     async def main() -> list[tuple[str, float]]:
         loop = here()
@@ -135,8 +148,8 @@ def test_timers_that_are_always_due_do_not_starve_what_arrived():
         loop, arrived = here(), asyncio.Event()
 
         def busy() -> None:
-            loop.block(1)
             loop.call_later(0.5, busy)
+            loop.block(1)
 
         busy()
         loop.call_arrival_at(loop.time(), arrived.set)

@@ -148,9 +148,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             return
         self._held = False
         while self._arrivals and self._arrivals[0][0] <= self._now:
-            handle = heapq.heappop(self._arrivals)[2]
-            if not handle.cancelled():
-                self._ready.append(handle)
+            self._ready.append(heapq.heappop(self._arrivals)[2])
 
     def _timer_is_due(self) -> bool:
         return bool(self._scheduled) and self._scheduled[0].when() <= self._now
