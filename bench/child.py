@@ -10,13 +10,17 @@ from pathlib import Path
 
 from pace import Pace
 
-__all__ = ["Lost", "raise_file_limit", "start"]
+__all__ = ["Busy", "Lost", "raise_file_limit", "start"]
 
 WATCHER = Path(__file__).with_name("watcher.py")
 
 
 class Lost(Exception):
     """The measured process, or a measurement, came to nothing; and why."""
+
+
+class Busy(Lost):
+    """This machine was too busy for its peers to do what they should; try again."""
 
 
 def start(

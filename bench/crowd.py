@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import socket
 import time
+from collections import deque
 from collections.abc import Callable
 
 from talk import Talk
@@ -28,12 +29,10 @@ class Peer(asyncio.Protocol):
         talk: Its half of the protocol.
         delay: Returns seconds from a ping's arrival to its answer.
         on_ping: Called when a ping has arrived, before it is answered.
-        gate: No answer leaves while it is shut.
 
     Attributes:
         port: Its own port, by which the server's reports name it.
         last_sign_at: When it last wrote a byte.
-        waiting: Pings that it has not answered yet.
         answered: Pings that it has.
         ended_at: When the connection ended under it, or None.
         lateness: Seconds by which its latest answer missed its moment, because this
@@ -45,20 +44,18 @@ class Peer(asyncio.Protocol):
         talk: Talk,
         delay: Callable[[], float],
         on_ping: Callable[[], None],
-        gate: asyncio.Event,
     ) -> None:
-        self.gate = gate
         self.talk = talk
         self.delay = delay
         self.on_ping = on_ping
         self.loop = asyncio.get_running_loop()
         self.port = 0
         self.last_sign_at = 0.0
-        self.waiting = 0
         self.answered = 0
         self.is_silent = False
         self.ended_at: float | None = None
         self.answer_at = 0.0
+        self.owed: deque[tuple[float, bytes, asyncio.TimerHandle]] = deque()
         self.lateness = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -69,17 +66,31 @@ class Peer(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         for answer in self.talk.feed(data):
-            self.waiting += 1
-            # In order, as bytes of a stream arrive.
-            self.answer_at = max(self.answer_at, time.monotonic() + self.delay())
-            self.loop.call_at(self.answer_at, self.answer, answer, self.answer_at)
+            self.owe(answer, self.delay())
             self.on_ping()
 
-    def answer(self, answer: bytes, due: float) -> None:
-        if not self.gate.is_set():
-            self.loop.call_later(0.001, self.answer, answer, due)
-        elif not self.is_silent:
-            self.waiting -= 1
+    def owe(self, answer: bytes, delay: float) -> None:
+        # In order, as bytes of a stream arrive.
+        self.answer_at = max(self.answer_at, time.monotonic() + delay)
+        handle = self.loop.call_at(self.answer_at, self.answer)
+        self.owed.append((self.answer_at, answer, handle))
+
+    def hasten(self, delay: float) -> None:
+        """Answer what is owed after so long, no matter when that was due."""
+        owed, self.owed = self.owed, deque()
+        self.answer_at = 0.0
+        for _, answer, handle in owed:
+            handle.cancel()
+            self.owe(answer, delay)
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether it owes an answer."""
+        return bool(self.owed)
+
+    def answer(self) -> None:
+        due, answer, _ = self.owed.popleft()
+        if not self.is_silent:
             self.answered += 1
             self.lateness = max(self.lateness, time.monotonic() - due)
             self.write(answer)
@@ -106,8 +117,8 @@ class SlowPeer:
     A peer behind a slow line: it reads, and uploads, at a fixed rate.
 
     Its receive buffer is small, so that what it has not read fills its window, and
-    waits at the server as it would before a slow line. It is *waiting* for nothing,
-    and answers a ping when it has read that far.
+    waits at the server as it would before a slow line. It
+    answers a ping when it has read that far.
 
     Args:
         talk: Its half of the protocol.

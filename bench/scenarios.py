@@ -7,6 +7,7 @@ dying fall silent before that thing, a third in its worst moment, a third after 
 
 import asyncio
 import contextlib
+import dataclasses
 import functools
 import os
 import random
@@ -126,12 +127,13 @@ async def blocked(stage: Stage, size: Size, *, seconds: float) -> Outcome:
     silence(stage, dying[::3])
 
     def block() -> None:
-        stage.gate.clear()  # no answer leaves before the block has begun
         stage.order("block", seconds=seconds)
         silence(stage, dying[1::3])
 
     await stage.each_in_flight(block)
-    await stage.until(stage.gate.is_set, 5, "the loop to block")
+    # Answers are held until the block has begun.
+    await stage.until(lambda: stage.is_blocking, 0.2, "the loop to block")
+    stage.hasten(RTT)
     await asyncio.sleep(RTT)
     await silence_over(stage, dying[2::3], seconds + 1.0)
     await stage.until(lambda: bool(stage.blocked), seconds + 5, "the block to end")
@@ -148,6 +150,7 @@ async def stopped(stage: Stage, size: Size) -> Outcome:
         nonlocal began
         began = time.monotonic()
         stop_whole(stage.process.pid)
+        stage.hasten(RTT)
         silence(stage, dying[1::3])
 
     await stage.each_in_flight(stop)
@@ -172,9 +175,10 @@ def stop_whole(pid: int) -> None:
 
 async def transfer(stage: Stage, size: Size) -> Outcome:
     """A large message each way over a slow line; some die in the middle of it."""
-    dying = await audience(stage, size)
-    down = await stage.connect_slow(4, RATE)
-    up = await stage.connect_slow(4, RATE)
+    few = dataclasses.replace(size, live=min(size.live, 50))
+    dying = await audience(stage, few)
+    down = await stage.connect_slow(3, RATE)
+    up = await stage.connect_slow(3, RATE)
     await stage.warm_up()
     for peer in down:
         stage.order("send", port=peer.port, size=size.message)
@@ -189,14 +193,12 @@ async def transfer(stage: Stage, size: Size) -> Outcome:
         return arrived or peer.ended_at is not None
 
     survivors = [*down[:2], *up[:2]]
-    note = ""
-    try:
-        await stage.until(
-            lambda: all(map(whole, survivors)), seconds + 20, "the message to arrive"
-        )
-    except Lost as lost:
-        note = str(lost)
-    return await stage.settle(note=note)
+    with contextlib.suppress(Lost):
+        await stage.until(lambda: all(map(whole, survivors)), seconds + 20, "it all")
+    outcome = await stage.settle()
+    if all(map(whole, survivors)):
+        return outcome
+    return dataclasses.replace(outcome, is_whole=False, note="the message never came")
 
 
 async def lossy(stage: Stage, size: Size) -> Outcome:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from child import Lost, start
+from child import Busy, Lost, start
 from crowd import Peer, SlowPeer
 from pace import Pace
 from talk import dialect
@@ -18,7 +18,7 @@ __all__ = ["SLACK", "Outcome", "Stage", "Verdict"]
 
 SLACK = 0.05  # seconds that a verdict may come after its promise
 
-PUNCTUAL = 0.1  # seconds by which an answer may be late without a word
+HOLD = 0.7  # of its patience, for which a subject is kept waiting at most
 
 PATIENCE = 10.0  # seconds beyond its bound in which a verdict is still waited for
 
@@ -53,6 +53,7 @@ class Outcome:
         died: Peers that fell silent for good.
         found: Those of them that were found, each with its lateness.
         promise: Seconds from the last byte to the verdict, by the subject's documents.
+        is_whole: Whether every message arrived that had to.
         note: What else is worth knowing.
     """
 
@@ -61,6 +62,7 @@ class Outcome:
     died: int
     found: tuple[Verdict, ...]
     promise: float
+    is_whole: bool = True
     note: str = ""
 
     @property
@@ -71,7 +73,8 @@ class Outcome:
     @property
     def is_good(self) -> bool:
         in_bounds = all(verdict.is_in_bounds for verdict in self.found)
-        return not self.killed and len(self.found) == self.died and in_bounds
+        all_found = len(self.found) == self.died
+        return not self.killed and all_found and in_bounds and self.is_whole
 
 
 @dataclass
@@ -93,11 +96,9 @@ class Stage:
     news: asyncio.Event = field(default_factory=asyncio.Event)
     on_ping: Callable[[], None] = lambda: None
     environment: Mapping[str, str] = field(default_factory=dict)
-    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    gathers: bool = False
+    is_blocking: bool = False
     wall: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.gate.set()
 
     @staticmethod
     @contextlib.asynccontextmanager
@@ -139,7 +140,7 @@ class Stage:
             case {"gone": port, "at": at, "why": why}:
                 self.gone.setdefault(port, (at, why))
             case {"blocking": _}:
-                self.gate.set()
+                self.is_blocking = True
             case {"wall": wall}:
                 self.wall = wall
             case {"blocked": [begin, end]}:
@@ -167,8 +168,11 @@ class Stage:
         """Add peers that answer after a delay."""
         loop = asyncio.get_running_loop()
 
+        def late() -> float:
+            return HOLD * self.patience if self.gathers else delay()
+
         def peer() -> Peer:
-            return Peer(dialect(self.dialect), delay, self.pinged, self.gate)
+            return Peer(dialect(self.dialect), late, self.pinged)
 
         made = [
             loop.create_connection(peer, "127.0.0.1", self.port) for _ in range(count)
@@ -197,22 +201,39 @@ class Stage:
             "every peer to answer two pings",
         )
 
+    @property
+    def patience(self) -> float:
+        """Seconds for which the subject waits for an answer."""
+        return self.promise - self.pace.interval
+
     async def each_in_flight(self, act: Callable[[], None]) -> None:
-        """Call *act* at an instant at which every living peer owes an answer."""
+        """
+        Call *act* at an instant at which every living peer owes an answer.
+
+        Pings do not come all at once, so answers are held back until the last has
+        come, though never for so long as to be too late.
+        """
         done = asyncio.Event()
 
         def look() -> None:
-            if all(peer.waiting for peer in self.peers if not peer.is_silent):
+            if all(peer.is_waited_for for peer in self.peers if not peer.is_silent):
                 self.on_ping = lambda: None
+                self.gathers = False
                 act()
                 done.set()
 
         self.on_ping = look
-        rounds = 6
+        self.gathers = True
+        rounds = 8
         try:
             await asyncio.wait_for(done.wait(), rounds * self.pace.interval + 1)
         except TimeoutError:
-            raise Lost("no instant came at which every ping was in flight") from None
+            raise Busy("no instant came at which every ping was in flight") from None
+
+    def hasten(self, delay: float) -> None:
+        """Let every peer that owes an answer give it after *delay* seconds."""
+        for peer in self.peers:
+            peer.hasten(delay)
 
     async def settle(self, *, note: str = "") -> Outcome:
         """Wait for every verdict that is due, and some more; return what happened."""
@@ -229,6 +250,9 @@ class Stage:
             )
         # Whoever is to be killed by mistake has had its time then.
         await asyncio.sleep(max(0.0, began + self.promise + 1 - time.monotonic()))
+        late = max((peer.lateness for peer in self.peers), default=0.0)
+        if late > self.patience / 4:
+            raise Busy(f"this machine was too busy: answers left {late:.2f} s late")
         return self.outcome(dead, note)
 
     def outcome(self, dead: list[Peer | SlowPeer], note: str) -> Outcome:
@@ -236,9 +260,6 @@ class Stage:
         live = [peer for peer in everybody if not peer.is_silent]
         killed = [peer for peer in live if peer.ended_at or peer.port in self.gone]
         reasons = sorted({self.gone[p.port][1] for p in killed if p.port in self.gone})
-        late = max((peer.lateness for peer in self.peers), default=0.0)
-        if late > PUNCTUAL:
-            note = "; ".join([*([note] if note else []), f"answers {late:.2f} s late"])
         if reasons:
             note = "; ".join([*([note] if note else []), f"killed: {reasons[0]}"])
         found = [self.verdict(peer) for peer in dead if peer.port in self.gone]
