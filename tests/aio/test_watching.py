@@ -1,0 +1,288 @@
+"""Watching by the kernel's evidence: real connections, and cables really cut."""
+
+import asyncio
+import contextlib
+import socket
+import sys
+import time
+from typing import Any
+
+import pytest
+from tests.loopback import listener, pair
+from tests.neighbours import neighbour
+
+from deadpeer.aio.watching import watch
+from deadpeer.core.events import Died, Reason
+from deadpeer.core.states import State
+from deadpeer.errors import (
+    ConfigError,
+    LocalProtocolError,
+    NotTcp,
+    PeerReset,
+    PeerSilent,
+    UnsupportedError,
+)
+from deadpeer.kernel.elsewhere import in_namespace_of
+from deadpeer.kernel.inspection import inspect
+from deadpeer.policy.heartbeat import Heartbeat
+from deadpeer.testing import FakeLink, Side, fake_streams, run
+
+# ruff: noqa: PT012 - an "async with" around the story is the one statement
+
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="reads Linux's tcp_info"
+)
+
+QUICK = Heartbeat(interval=2.0, timeout=2.0)
+SLACK = 0.05
+WAIT = 20.0  # seconds after which a watch that says nothing fails the test
+
+
+@contextlib.contextmanager
+def cable():
+    """A connection in a namespace of its own, and the child that can cut it."""
+
+    def connect():
+        with listener() as server:
+            client = socket.create_connection(server.getsockname()[:2])
+            return client, server.accept()[0]
+
+    with neighbour(namespace=True) as child:
+        ends = in_namespace_of(child.pid, connect)
+        with ends[0], ends[1]:
+            yield (*ends, child)
+
+
+async def watched(sock, **options):
+    """Watch until the end; return how long it took and the changes."""
+    seen: list[Any] = []
+    began = time.monotonic()
+    watching = watch(sock, heartbeat=QUICK, on_change=seen.append, **options)
+    watching.start()
+    async with asyncio.timeout(WAIT):
+        verdict = await watching.wait_dead()
+    return verdict, time.monotonic() - began, seen
+
+
+@pytest.mark.netns
+@pytest.mark.slow
+@pytest.mark.parametrize("writes", [False, True], ids=["idle", "with-data"])
+def test_a_cut_cable_is_found_within_the_promise(writes):
+    async def main():
+        with cable() as (near, _, child):
+            child.told("loopback(False)")
+            if writes:
+                near.settimeout(0)
+                near.send(b"x")
+            return await watched(near)
+
+    verdict, took, seen = asyncio.run(main())
+
+    assert isinstance(verdict, PeerSilent)
+    # Two retransmission timeouts of 0.2 s and the kernel's own lateness.
+    assert took <= QUICK.detection + SLACK
+    assert [type(change).__name__ for change in seen] == ["Online", "Suspected", "Died"]
+    assert verdict.evidence.unanswered >= QUICK.timeout
+
+
+@pytest.mark.netns
+@pytest.mark.slow
+def test_a_cable_that_is_put_back_takes_the_suspicion_back():
+    async def main():
+        with cable() as (near, _, child):
+            watching = watch(near, heartbeat=Heartbeat(interval=1.0, timeout=5.0))
+            changes = watching.changes()
+            watching.start()
+            child.told("loopback(False)")
+            seen = []
+            async with asyncio.timeout(WAIT):
+                async for change in changes:
+                    seen.append(type(change).__name__)
+                    if seen[-1] == "Suspected":
+                        child.told("loopback(True)")
+                    if seen[-1] == "Recovered":
+                        break
+            watching.stop()
+            return seen
+
+    assert asyncio.run(main()) == ["Online", "Suspected", "Recovered"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("library", ["asyncio", "uvloop"])
+def test_an_idle_peer_is_probed_and_lives(library):
+    loops = pytest.importorskip(library)
+
+    async def main():
+        with pair() as (near, _):
+            near.settimeout(0)
+            _, writer = await asyncio.open_connection(sock=near.dup())
+            rules = Heartbeat(interval=1.0, timeout=2.0)
+            seen: list[Any] = []
+            async with watch(writer, heartbeat=rules, on_change=seen.append) as it:
+                assert it.can_see_idle
+                before = it.evidence().heard_at
+                # Event driven: ends when the first answer to a probe was seen.
+                async with asyncio.timeout(WAIT):
+                    while it.evidence().heard_at < before + 0.9:  # noqa: ASYNC110
+                        await asyncio.sleep(0.1)  # only the kernel knows when
+            writer.close()
+            return [type(change).__name__ for change in seen]
+
+    with asyncio.Runner(loop_factory=loops.new_event_loop) as runner:
+        assert runner.run(main()) == ["Online", "Closed"]
+
+
+def test_probes_are_turned_on_and_put_back():
+    async def main():
+        with pair() as (near, _):
+            async with watch(near, within=30):
+                inside = inspect(near).keepalive
+                assert (inside.on, inside.idle, inside.interval) == (True, 17, 2)
+            assert inspect(near).keepalive.on is False
+
+    asyncio.run(main())
+
+
+def test_a_socket_that_probes_more_often_goes_on_doing_so():
+    async def main():
+        with pair() as (near, _):
+            near.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            near.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 3)
+            async with watch(near, within=30):
+                assert inspect(near).keepalive.idle == 3
+
+    asyncio.run(main())
+
+
+def test_without_probes_it_says_that_an_idle_death_is_not_seen():
+    async def main():
+        with pair() as (near, _):
+            assert not watch(near, within=30, probe=False).can_see_idle
+            assert not inspect(near).keepalive.on
+            near.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            assert watch(near, within=30, probe=False).can_see_idle
+
+    asyncio.run(main())
+
+
+def test_a_reset_is_a_verdict_and_the_error_is_left_for_its_owner():
+    async def main():
+        with pair() as (near, far):
+            far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0" + bytes(4))
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, far.close)  # once the watch has begun
+            verdict, _, seen = await watched(near)
+            assert isinstance(verdict, PeerReset)
+            assert seen[-1].reason is Reason.RESET
+            with pytest.raises(ConnectionResetError):
+                near.recv(1)
+
+    asyncio.run(main())
+
+
+def test_a_reset_that_the_block_meets_first_is_a_verdict_too():
+    async def main():
+        with pair() as (near, far):
+            far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0" + bytes(4))
+            reader, writer = await asyncio.open_connection(sock=near.dup())
+            with pytest.raises(PeerReset):
+                async with watch(writer, within=30):
+                    far.close()
+                    await reader.read()
+            writer.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("form", ["socket", "descriptor", "transport"])
+def test_a_connection_that_its_owner_closes_is_no_death_and_stays_closed(form):
+    async def main():
+        with pair() as (near, far):
+            near.settimeout(0)
+            mine = near.dup()
+            near.close()
+            thing: Any = mine
+            close = mine.close
+            if form == "descriptor":
+                thing = mine.fileno()
+            if form == "transport":
+                loop = asyncio.get_running_loop()
+                thing, _ = await loop.create_connection(asyncio.Protocol, sock=mine)
+                close = thing.close
+            watching = watch(thing, heartbeat=QUICK)
+            watching.start()
+            close()
+            async with asyncio.timeout(WAIT):
+                assert await watching.wait_dead() is None
+            far.settimeout(WAIT)
+            assert far.recv(1) == b"", "the watch has kept it open"
+
+    asyncio.run(main())
+
+
+def test_data_that_nobody_acknowledges_is_judged_on_a_simulated_link_too():
+    async def main():
+        link = FakeLink(delay=0.01)
+        (_, writer), (_, other) = fake_streams(link)
+        seen: list[Any] = []
+        with pytest.raises(PeerSilent):
+            async with watch(writer, heartbeat=QUICK, on_change=seen.append):
+                await asyncio.sleep(60)
+                assert len(seen) == 1
+                link.cut(towards=Side.RIGHT)
+                cut_at = asyncio.get_running_loop().time()
+                writer.write(b"x")
+                await asyncio.sleep(60)
+        assert isinstance(seen[-1], Died)
+        assert seen[-1].at - cut_at <= QUICK.timeout + SLACK
+        other.close()
+
+    run(main())
+
+
+def test_what_it_cannot_see_is_a_stopped_program():
+    async def main():
+        link = FakeLink(delay=0.01)
+        (_, writer), (_, other) = fake_streams(link)
+        async with watch(writer, heartbeat=QUICK) as watching:
+            link.freeze(Side.RIGHT)
+            writer.write(b"x" * 1_000_000)
+            await asyncio.sleep(600)
+            assert watching.state is State.ALIVE
+        writer.transport.abort()
+        link.thaw(Side.RIGHT)
+        other.transport.abort()
+        await asyncio.sleep(1)
+
+    run(main())
+
+
+def test_a_watch_is_used_once():
+    async def main():
+        with pair() as (near, _):
+            async with watch(near, within=30) as watching:
+                with pytest.raises(LocalProtocolError):
+                    watching.start()
+            with pytest.raises(LocalProtocolError):
+                watching.start()
+
+    asyncio.run(main())
+
+
+def test_what_cannot_be_watched_is_refused_and_left_as_it_was():
+    async def main():
+        with pair() as (near, _), listener() as server:
+            with pytest.raises(ConfigError, match="either"):
+                watch(near)
+            with pytest.raises(ConfigError, match="either"):
+                watch(near, within=30, heartbeat=QUICK)
+            with pytest.raises(ConfigError, match="as fast as"):
+                watch(near, within=2)
+            with pytest.raises(UnsupportedError):
+                watch(server, within=30)
+            with pytest.raises(NotTcp):
+                watch(object(), within=30)
+            assert not inspect(near).keepalive.on
+
+    asyncio.run(main())
