@@ -12,23 +12,30 @@ The front end for asyncio: connections of our own, and a guard for anybody's.
             ...
 """
 
+from deadpeer.aio.blocked import Blocked
+from deadpeer.aio.connecting import open_connection
 from deadpeer.aio.connection import Connection
 from deadpeer.aio.guarding import Guard, guard
 from deadpeer.aio.opening import Connecting, connect_peer
+from deadpeer.aio.reconnecting import Reconnecting, reconnecting
 from deadpeer.aio.registry import Registry
 from deadpeer.aio.serving import Server, serve_peers
 from deadpeer.aio.stats import Stats
 from deadpeer.aio.watchdog import Watchdog
 
 __all__ = [
+    "Blocked",
     "Connecting",
     "Connection",
     "Guard",
+    "Reconnecting",
     "Registry",
     "Server",
     "Stats",
     "Watchdog",
     "connect_peer",
     "guard",
+    "open_connection",
+    "reconnecting",
     "serve_peers",
 ]

@@ -1,7 +1,7 @@
 """A connection that speaks our protocol, as a program uses it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,10 +13,17 @@ from deadpeer.aio.stats import Stats
 from deadpeer.core import judge as codes
 from deadpeer.core.events import Change
 from deadpeer.core.frames import Farewell, farewell_word
-from deadpeer.errors import DeadPeerError, LocalProtocolError, PeerClosed, PeerDead
+from deadpeer.errors import (
+    ConfigError,
+    DeadPeerError,
+    LocalProtocolError,
+    PeerClosed,
+    PeerDead,
+)
 from deadpeer.policy.heartbeat import Heartbeat
+from deadpeer.policy.keepalive import require_seconds
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "as_bytes"]
 
 
 class Connection(PeerProtocol):
@@ -97,9 +104,10 @@ class Connection(PeerProtocol):
             PeerClosed: The connection was closed.
             RemoteProtocolError: The peer broke the protocol.
             LocalProtocolError: The message is larger than the peer takes.
+            ConfigError: *message* is not bytes.
         """
         self._require_open()
-        await self.box().send(self._conversation.fragments(message))
+        await self.box().send(self._fragments(message))
 
     def send_nowait(self, message: bytes) -> bool:
         """
@@ -116,14 +124,20 @@ class Connection(PeerProtocol):
             PeerClosed: The connection was closed.
             RemoteProtocolError: The peer broke the protocol.
             LocalProtocolError: The message is larger than the peer takes.
+            ConfigError: *message* is not bytes.
         """
         self._require_open()
-        return self.box().offer(self._conversation.fragments(message))
+        return self.box().offer(self._fragments(message))
 
     def _require_open(self) -> None:
         if self._error is not None:
             raise self._error.with_traceback(None)
         self._busy = True
+
+    def _fragments(self, message: bytes) -> Iterator[bytes]:
+        if type(message) is not bytes:
+            message = as_bytes(message)
+        return self._conversation.fragments(message)
 
     async def recv(self) -> bytes:
         """
@@ -156,7 +170,7 @@ class Connection(PeerProtocol):
         if resumed:
             # A frame that stopped half way was not the peer's fault.
             self._conversation.resumed(now=self.warden.clock())
-            self._find_chores()
+            self.find_chores()
         return message
 
     def __aiter__(self) -> Self:
@@ -191,23 +205,33 @@ class Connection(PeerProtocol):
         within: float | None = None,
     ) -> None:
         """
-        Say goodbye, and close once everything was handed over.
+        Say goodbye, and close once the peer has everything.
 
-        A peer that is dead or suspect is not waited for.
+        It has when it answers the goodbye or closes. What it sends meanwhile is
+        read and dropped: a socket that is closed with something unread resets the
+        connection, and what was on its way would be lost. A peer that is dead
+        or suspect is not waited for.
 
         Args:
             reason: One of ``Farewell``, or an application's own, 128 to 255.
             text: For a person to read.
-            within: Seconds to wait for what is still to be sent; None is the
-                heartbeat's timeout.
+            within: Seconds to wait for all of that; None is the heartbeat's
+                timeout. Then, or if this is cancelled, the connection is aborted.
+
+        Raises:
+            ConfigError: *within* is no number of seconds.
+            LocalProtocolError: *reason* is no number of 0 to 255.
         """
+        patience = self.heartbeat.timeout
+        if within is not None:
+            patience = require_seconds("within", within, zero=True)
         if self._is_gone:
             return
-        if self.monitor.row.state != codes.ALIVE:
-            self.abort()
-        else:
+        state = self.monitor.row.state
+        if state == codes.ALIVE:
             self._say_goodbye(reason, text)
-        patience = self.heartbeat.timeout if within is None else within
+        elif state != codes.CLOSED:  # then the goodbye is on its way already
+            self.abort()
         try:
             async with asyncio.timeout(patience):
                 await self.wait_closed()
@@ -228,6 +252,8 @@ class Connection(PeerProtocol):
         bye = self._conversation.goodbye(reason, text)
         word = farewell_word(reason)
         self._stop(PeerClosed("this end said goodbye", reason=word, peer=self.peer))
+        if self._inbox is not None:
+            self._inbox.go_on(self._transport)  # or its answer is never read
         self.box().finish(bye)
 
     def _stop(self, error: PeerClosed) -> None:
@@ -256,3 +282,23 @@ class Connection(PeerProtocol):
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+
+def as_bytes(message: object) -> bytes:
+    """
+    Return a message's bytes, copied from what can change.
+
+    Args:
+        message: Something like bytes.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    if isinstance(message, bytes | bytearray | memoryview):
+        return bytes(message)
+    raise ConfigError(
+        f"a message is bytes, not {type(message).__name__}",
+        hint="encode it: text.encode(), json.dumps(…).encode()",
+        field="message",
+        value=message,
+    )

@@ -11,6 +11,9 @@ __all__ = ["Inbox"]
 # has to be bounded too.
 OVERHEAD = 64
 
+# As many places of messages that were read may be left before the list is packed.
+LEFT = 64
+
 
 class Inbox:
     """
@@ -20,18 +23,20 @@ class Inbox:
         high: Bytes at which reading pauses; it goes on below half of that.
     """
 
-    __slots__ = ("_held", "_high", "_messages", "_waiter", "paused")
+    __slots__ = ("_first", "_held", "_high", "_messages", "_waiter", "paused")
 
     def __init__(self, high: int) -> None:
         self._high = high
         self._held = 0
-        # An empty deque is ten times as large, and this one is short.
+        # An empty deque is ten times as large. From a list, one message after
+        # the other is taken by counting: to pop the first costs all the others.
         self._messages: list[bytes] = []
+        self._first = 0
         self._waiter: asyncio.Future[None] | None = None
         self.paused = False
 
     def __len__(self) -> int:
-        return len(self._messages)
+        return len(self._messages) - self._first
 
     def put(self, message: bytes, transport: Any) -> None:
         """
@@ -55,14 +60,31 @@ class Inbox:
         Args:
             transport: Whose reading goes on.
         """
-        message = self._messages.pop(0)
+        messages, first = self._messages, self._first
+        message = messages[first]
+        messages[first] = b""
+        first += 1
+        if first == len(messages) or (first > LEFT and 2 * first > len(messages)):
+            del messages[:first]
+            first = 0
+        self._first = first
         self._held -= len(message) + OVERHEAD
         if not self.paused or self._held > self._high // 2:
             return message, False
-        self.paused = False
-        if not transport.is_closing():
-            transport.resume_reading()
+        self.go_on(transport)
         return message, True
+
+    def go_on(self, transport: Any) -> None:
+        """
+        Go on reading if it was paused.
+
+        Args:
+            transport: Whose reading goes on.
+        """
+        if self.paused:
+            self.paused = False
+            if not transport.is_closing():
+                transport.resume_reading()
 
     async def wait(self) -> None:
         """

@@ -1,6 +1,8 @@
 """Connect to a peer that speaks our protocol."""
 
 import asyncio
+import dataclasses
+import functools
 import ssl as tls
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
@@ -13,6 +15,8 @@ from deadpeer.core.detectors.base import Detector
 from deadpeer.core.events import Change
 from deadpeer.core.limits import Limits
 from deadpeer.errors import ConfigError, PeerTimedOut
+from deadpeer.kernel.sockets import peer_name
+from deadpeer.kernel.verdicts import verdict_on
 from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.policy.keepalive import require_seconds
 
@@ -56,38 +60,67 @@ class Connecting:
             await self._made.close()
 
     async def _open(self) -> Connection:
+        try:
+            return await self._agreed()
+        except ConnectionAbortedError as error:
+            if error.errno is not None or "ssl" not in self.target:
+                raise
+            raise self._nobody() from error  # the end of asyncio's TLS handshake
+        except TimeoutError as error:
+            if isinstance(error, PeerTimedOut):
+                raise
+            raise self._nobody() from None
+
+    async def _agreed(self) -> Connection:
+        settled = asyncio.get_running_loop().create_future()
+
+        def settle(_peer: Connection) -> None:
+            if not settled.done():
+                settled.set_result(None)
+
+        settings = dataclasses.replace(self.settings, on_open=settle, on_gone=settle)
         peer: Connection | None = None
         try:
             async with asyncio.timeout(self.within):
-                peer = await self._connect()
-                changes = peer.changes()
-                if peer.state == "connecting" and peer.error is None:
-                    await anext(changes, None)
-        except TimeoutError as error:
-            if isinstance(error, PeerTimedOut) or error.errno is not None:
-                raise
-            raise PeerTimedOut(
-                f"no peer answered at {self._where()} within {self.within:g} s",
-                hint="is it there, and does a firewall let it through?",
-            ) from None
-        finally:
-            if peer is not None and peer.state not in ("alive", "suspect"):
+                await settings.ready()
+                peer = await self._connect(settings)
+                await settled
+        except BaseException:
+            if peer is not None:
                 peer.abort()
-        if peer.error is not None and peer.state != "alive":
+            raise
+        # What it said before it left is still to be had.
+        if peer.error is not None and not peer.stats().unread_messages:
             raise peer.error
         return peer
 
-    async def _connect(self) -> Connection:
+    def _nobody(self) -> PeerTimedOut:
+        return PeerTimedOut(
+            f"no peer answered at {self._where()} within {self.within:g} s",
+            hint="is it there, and does a firewall let it through?",
+        )
+
+    async def _connect(self, settings: Settings) -> Connection:
         loop = asyncio.get_running_loop()
         connect: Any = loop.create_connection
         if "path" in self.target:
             connect = loop.create_unix_connection
-        _, peer = await connect(lambda: Connection(self.settings), **self.target)
+        made = functools.partial(Connection, settings)
+        try:
+            _, peer = await connect(made, **self.target)
+        except OSError as error:
+            kind = verdict_on(error, established=False)
+            if kind is None:
+                raise
+            where = self._where()
+            raise kind(f"{where}: {error}", peer=where, errno=error.errno) from error
         return peer  # type: ignore[no-any-return]
 
     def _where(self) -> str:
         if "path" in self.target:
             return str(self.target["path"])
+        if "sock" in self.target:
+            return peer_name(self.target["sock"]) or "the socket"
         return f"{self.target.get('host')}:{self.target.get('port')}"
 
 
@@ -135,7 +168,11 @@ def connect_peer(
         ConfigError: Neither host and port nor a path or socket was given.
         ConnectionRefusedError: A machine is there, and says no.
         PeerTimedOut: Nobody agreed in time.
+        PeerUnreachable: There is no way to the address.
+        PeerClosed: The peer said goodbye instead of agreeing.
+        PeerReset: The peer hung up instead of agreeing.
         RemoteProtocolError: Whoever is there does not speak this protocol.
+        OSError: The name was not found, or another of the system's errors.
 
     >>> async def hello():
     ...     async with connect_peer("game.example", 7000) as peer:
@@ -155,7 +192,7 @@ def connect_peer(
                 value=host,
             )
         target |= {"host": host, "port": port}
-    if ssl is not None:
+    if ssl:
         target |= {"ssl": ssl, "ssl_handshake_timeout": within}
     if server_hostname is not None:
         target["server_hostname"] = server_hostname

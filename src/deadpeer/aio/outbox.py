@@ -5,6 +5,9 @@ A fragment is handed to the transport only while that has room, so at most one
 fragment and the transport's own buffer stand before a heartbeat. A message is
 sent whole or not at all: one whose first fragment has left is finished even if
 the caller does not wait any more.
+
+Whoever sends without end must leave the loop its turns: after a few fragments
+in a row, timers and reading come first.
 """
 
 import asyncio
@@ -12,6 +15,9 @@ from collections.abc import Iterator
 from typing import Any
 
 __all__ = ["Outbox"]
+
+# Fragments in a row before the loop gets a turn: about a millisecond of work.
+LONGEST_RUN = 16
 
 
 class Sending:
@@ -31,18 +37,27 @@ class Outbox:
 
     Args:
         transport: Where fragments go.
+
+    Attributes:
+        has_room: Whether the transport takes more; it says so itself.
     """
 
-    __slots__ = ("_closes", "_queue", "_transport", "has_room")
+    __slots__ = ("_closes", "_queue", "_run", "_transport", "has_room")
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
         self._queue: list[Sending] = []
         self._closes = False
+        self._run = 0
         self.has_room = True
 
     def __len__(self) -> int:
         return len(self._queue)
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether nothing waits here, and the transport takes more."""
+        return self.has_room and not self._queue
 
     def offer(self, frames: Iterator[bytes]) -> bool:
         """
@@ -57,15 +72,21 @@ class Outbox:
         """
         if self._queue or not self.has_room or self._closes:
             return False
-        loop = asyncio.get_running_loop()
-        for frame in frames:
+        for number, frame in enumerate(frames, 1):
             self._transport.write(frame)
-            if not self.has_room:
-                rest = Sending(frames, loop.create_future())
-                rest.begun = True
-                self._queue.append(rest)
+            self._run += 1
+            if not self.has_room or number == LONGEST_RUN:
+                self._follow(frames)
                 break
         return True
+
+    def _follow(self, frames: Iterator[bytes]) -> None:
+        loop = asyncio.get_running_loop()
+        rest = Sending(frames, loop.create_future())
+        rest.begun = True
+        self._queue.append(rest)
+        if self.has_room:
+            loop.call_soon(self.pump)
 
     async def send(self, frames: Iterator[bytes]) -> None:
         """
@@ -82,37 +103,42 @@ class Outbox:
         """
         if self.offer(frames):
             if not self._queue:
+                if self._run >= LONGEST_RUN:
+                    self._run = 0
+                    await asyncio.sleep(0)
                 return
             sending = self._queue[0]
         else:
             sending = Sending(frames, asyncio.get_running_loop().create_future())
             self._queue.append(sending)
         try:
-            await asyncio.shield(sending.done)
+            await sending.done
         except asyncio.CancelledError:
             if not sending.begun and sending in self._queue:
                 self._queue.remove(sending)
-                sending.done.cancel()
             raise
 
     def pump(self) -> None:
-        """Hand over what there is room for."""
+        """Hand over what there is room for, and let others have a turn."""
+        self._run = 0
         while self._queue and self.has_room:
+            if self._run >= LONGEST_RUN:
+                asyncio.get_running_loop().call_soon(self.pump)
+                return
             sending = self._queue[0]
             sending.begun = True
             frame = next(sending.frames, None)
             if frame is not None:
                 self._transport.write(frame)
+                self._run += 1
                 continue
             self._queue.pop(0)
             if not sending.done.done():
                 sending.done.set_result(None)
-        if self._closes and not self._queue:
-            self._transport.close()  # after what its own buffer holds
 
     def finish(self, last: bytes) -> None:
         """
-        Close the transport after a last frame, behind whatever waits.
+        Send a last frame behind whatever waits, and take no more.
 
         Args:
             last: The frame.
@@ -129,6 +155,7 @@ class Outbox:
         Args:
             error: What those who wait are told.
         """
+        self._closes = True
         while self._queue:
             sending = self._queue.pop(0)
             if not sending.done.done():

@@ -17,9 +17,9 @@ from deadpeer.aio.changes import Changes
 from deadpeer.aio.ending import ending_of
 from deadpeer.aio.evidence import traffic_of
 from deadpeer.aio.inbox import Inbox
-from deadpeer.aio.judged import FEWEST_TURNS, Judged
 from deadpeer.aio.outbox import Outbox
 from deadpeer.aio.settings import Settings
+from deadpeer.aio.timed import OPEN, Timed
 from deadpeer.core import judge as codes
 from deadpeer.core.agreement import agree, promise
 from deadpeer.core.arrivals import (
@@ -35,7 +35,6 @@ from deadpeer.core.conversation import Conversation
 from deadpeer.core.events import Change, Closed, Died, Reason
 from deadpeer.core.frames import Farewell, farewell_word
 from deadpeer.core.monitor import Monitor
-from deadpeer.core.stages import Stage
 from deadpeer.core.verdicts import error_of
 from deadpeer.errors import DeadPeerError, PeerClosed, RemoteProtocolError
 from deadpeer.kernel.sockets import peer_name
@@ -45,13 +44,11 @@ __all__ = ["PeerProtocol"]
 # Bytes in the transport's own buffer above which fragments wait.
 HIGH = 16 * 1024
 
-OPEN = Stage.OPEN
-
 # A thousand clients that say the same share one agreement.
 agreed = functools.lru_cache(maxsize=1024)(agree)
 
 
-class PeerProtocol(Judged, asyncio.Protocol):
+class PeerProtocol(Timed, asyncio.Protocol):
     """
     The protocol of one transport.
 
@@ -59,21 +56,7 @@ class PeerProtocol(Judged, asyncio.Protocol):
         settings: What is shared with others.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_beats",
-        "_busy",
-        "_changes",
-        "_chore_at",
-        "_conversation",
-        "_error",
-        "_inbox",
-        "_is_gone",
-        "_opened_at",
-        "_outbox",
-        "_settings",
-        "_transport",
-    )
+    __slots__ = ("__weakref__", "_busy", "_changes", "_opened_at", "_settings")
 
     def __init__(self, settings: Settings) -> None:
         monitor = Monitor(
@@ -81,18 +64,9 @@ class PeerProtocol(Judged, asyncio.Protocol):
         )
         super().__init__(monitor, asyncio.get_running_loop())
         self._settings = settings
-        self._transport: Any = None
-        self._conversation: Conversation = None  # type: ignore[assignment]
-        # What few connections need is made when it is needed.
-        self._inbox: Inbox | None = None
-        self._outbox: Outbox | None = None
         self._changes: Changes | None = None
-        self._beats: tuple[Beats, float] | None = None
-        self._chore_at = codes.NEVER
-        self._error: DeadPeerError | None = None
         self._opened_at = codes.NEVER
         self._busy = False  # something beside heartbeats was sent of late
-        self._is_gone = False
 
     @property
     def peer(self) -> str:
@@ -116,7 +90,9 @@ class PeerProtocol(Judged, asyncio.Protocol):
         self._conversation = Conversation(settings.hello, settings.limits, now=now)
         settings.prepare(transport.get_extra_info("socket"))
         transport.write(self._conversation.greeting())
-        self._find_chores()
+        self.find_chores()
+        if settings.on_made is not None:
+            settings.on_made(self)  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
         """
@@ -132,7 +108,7 @@ class PeerProtocol(Judged, asyncio.Protocol):
         try:
             arrivals = conversation.receive(data, now=now)
         except RemoteProtocolError as error:
-            self._broken(error, now)
+            self.broken(error, now)
             return
         if type(arrivals) is tuple and type(arrivals[0]) is Ponged:
             # Nearly every read of an idle connection: one heartbeat, nothing behind.
@@ -143,10 +119,13 @@ class PeerProtocol(Judged, asyncio.Protocol):
             self.hear(now)
 
     def _take_all(self, arrivals: Sequence[Arrival]) -> None:
-        conversation = self._conversation
         now = self.monitor.row.heard_at
         for arrival in arrivals:
-            if isinstance(arrival, Ponged):
+            if isinstance(arrival, Goodbye):
+                self._part(arrival, now)
+            elif self._error is not None:
+                continue  # this end has left, perhaps in one of these callbacks
+            elif isinstance(arrival, Ponged):
                 self.monitor.answered(arrival.sequence, now=now)
             elif isinstance(arrival, Pinged):
                 self._answer(arrival.sequence)
@@ -154,11 +133,9 @@ class PeerProtocol(Judged, asyncio.Protocol):
                 self._deliver(arrival.data)
             elif isinstance(arrival, Greeted):
                 self._agree(arrival, now)
-            elif isinstance(arrival, Goodbye):
-                self._part(arrival, now)
-        if conversation.error is not None:
-            self._broken(conversation.error, now)
-        self._find_chores()
+        if self._conversation.error is not None:
+            self.broken(self._conversation.error, now)
+        self.find_chores()
 
     def eof_received(self) -> bool | None:
         """The peer will send nothing more: the transport closes."""
@@ -176,13 +153,15 @@ class PeerProtocol(Judged, asyncio.Protocol):
             error, reason = ending_of(exc, self.peer)
             self.end(error)
             if reason is None:
-                self.carry_out(self.monitor.close(str(error.message), now=now))
+                word = getattr(error, "reason", "destroyed")
+                self.carry_out(self.monitor.close(word, now=now))
             else:
                 self.carry_out(self.monitor.failed(reason, now=now))
         if self._outbox is not None:
             self._outbox.fail(self._error or PeerClosed("closed"))
         self._is_gone = True
-        self.armed_at = codes.NEVER
+        # Else the wheel would keep this connection alive until its turn.
+        self.warden.wake(self, at=codes.NEVER)
         if self._settings.on_gone is not None:
             self._settings.on_gone(self)  # type: ignore[arg-type]
 
@@ -203,9 +182,11 @@ class PeerProtocol(Judged, asyncio.Protocol):
         try:
             heartbeat = agreed(settings.heartbeat, greeted.hello, settings.limits)
         except RemoteProtocolError as error:
-            self._broken(error, now, reason=Farewell.UNACCEPTABLE)
+            self.broken(error, now, reason=Farewell.UNACCEPTABLE)
             return
         monitor = self.monitor
+        if heartbeat.detection > settings.heartbeat.detection:
+            settings.widen(self._transport.get_extra_info("socket"), heartbeat)
         monitor.heartbeat = heartbeat
         monitor.row.margin = heartbeat.floor
         self._opened_at = now
@@ -220,7 +201,7 @@ class PeerProtocol(Judged, asyncio.Protocol):
         self.arm()
 
     def _answer(self, sequence: int) -> None:
-        if self._conversation.sending is OPEN:
+        if self._conversation.sending is OPEN and self.has_room():
             self._transport.write(self._conversation.pong(sequence))
 
     def _deliver(self, message: bytes) -> None:
@@ -242,6 +223,10 @@ class PeerProtocol(Judged, asyncio.Protocol):
             )
 
     def _part(self, goodbye: Goodbye, now: float) -> None:
+        if self._error is not None:
+            # It answers our own goodbye, so it has read all that was before.
+            self._transport.close()
+            return
         word = farewell_word(goodbye.reason)
         said = f": {goodbye.text}" if goodbye.text else ""
         message = f"{self.peer or 'the peer'} said goodbye ({word}{said})"
@@ -249,24 +234,29 @@ class PeerProtocol(Judged, asyncio.Protocol):
         self.carry_out(self.monitor.close(word, now=now))
         self.leave(Farewell.DONE)
 
-    def _broken(
+    def broken(
         self,
         error: RemoteProtocolError,
         now: float,
         reason: int = Farewell.PROTOCOL_VIOLATED,
     ) -> None:
+        """
+        End a connection whose peer broke the protocol, and tell it why.
+
+        Args:
+            error: What it did.
+            now: The present, in seconds.
+            reason: What it is told, one of ``Farewell``.
+        """
         if self._error is not None:
+            self._transport.abort()  # it was not to say any more than goodbye
             return
         error.peer = self.peer
         self.end(error)
         self.carry_out(self.monitor.failed(Reason.PROTOCOL_VIOLATED, now=now))
-        self.leave(reason)
+        self.leave(reason, error.breach)
 
     # What the judge asks.
-
-    def judged_transport(self) -> Any:
-        """Return the transport, or None if it is closed."""
-        return None if self._is_gone else self._transport
 
     def send_ping(self, sequence: int, now: float) -> None:
         """
@@ -289,68 +279,6 @@ class PeerProtocol(Judged, asyncio.Protocol):
                 waiting = traffic.outstanding + transport.get_write_buffer_size()
                 covers = traffic.acked + waiting
         self.monitor.pinged(now=now, covers=covers)
-
-    def arm(self) -> None:
-        """Have the warden call when somebody wants to look."""
-        at = self.monitor.row.wake_at
-        if self._chore_at < at:  # noqa: PLR1730 - twice a heartbeat
-            at = self._chore_at
-        if at != self.armed_at and not self._is_gone:
-            self.warden.wake(self, at=at)
-
-    def due(self, now: float) -> None:
-        """
-        Look at the peer, and do what else is due.
-
-        Args:
-            now: The present, in seconds.
-        """
-        if now >= self._chore_at:
-            self._do_chores(now)
-        if not self._is_gone:
-            super().due(now)
-
-    def _find_chores(self) -> None:
-        """Find out what is due when, beside the judgement: a beat, or half a frame."""
-        at = self._conversation.deadline
-        if self._inbox is not None and self._inbox.paused:
-            at = codes.NEVER  # its end may lie in what we do not read
-        if self._beats is not None:
-            at = min(at, self._beats[1])
-        self._chore_at = at
-        if at < self.armed_at:
-            self.arm()
-
-    def _do_chores(self, now: float) -> None:
-        if now >= self._conversation.deadline:
-            asyncio.get_running_loop().call_soon(self._expire, FEWEST_TURNS)
-        if self._beats is not None and now >= self._beats[1]:
-            self._beat(self._beats, now)
-        self._chore_at = codes.NEVER if self._beats is None else self._beats[1]
-
-    def _beat(self, planned: tuple[Beats, float], now: float) -> None:
-        beats, at = planned
-        conversation = self._conversation
-        if conversation.sending is not OPEN or conversation.receiving is not OPEN:
-            self._beats = None
-            return
-        self._beats = beats, beats.next_after(now=max(now, at))
-        self._transport.write(conversation.beat())
-
-    def _expire(self, turns: int) -> None:
-        """End a handshake or frame that takes too long, once everything is read."""
-        if turns > 0:
-            asyncio.get_running_loop().call_soon(self._expire, turns - 1)
-            return
-        now = self.warden.clock()
-        if self._inbox is not None and self._inbox.paused:
-            return
-        try:
-            self._conversation.expired(now=now)
-        except RemoteProtocolError as error:
-            self._broken(error, now)
-        else:
-            self._find_chores()
 
     def changed(self, change: Change) -> None:
         """
@@ -387,17 +315,22 @@ class PeerProtocol(Judged, asyncio.Protocol):
         if self._inbox is not None:
             self._inbox.wake()
 
-    def leave(self, reason: int) -> None:
+    def leave(self, reason: int, text: str = "") -> None:
         """
         Close after a last word, without waiting for a peer that does not read.
 
         Args:
             reason: The last word, one of ``Farewell``.
+            text: What it is told beside.
         """
-        transport = self._transport
+        transport, outbox = self._transport, self._outbox
+        reads = outbox is None or outbox.is_clear
+        if outbox is not None and self._error is not None:
+            outbox.fail(self._error)
         if self._conversation.sending is OPEN:
-            transport.write(self._conversation.goodbye(reason))
-        if transport.get_write_buffer_size():
+            transport.write(self._conversation.goodbye(reason, text))
+        if not reads:
             transport.abort()
-        else:
-            transport.close()
+            return
+        transport.close()
+        self.linger(self.monitor.heartbeat.timeout)

@@ -2,8 +2,9 @@
 
 import asyncio
 import dataclasses
+import functools
 import ssl as tls
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -13,24 +14,20 @@ from deadpeer.aio.connection import Connection
 from deadpeer.aio.registry import Registry
 from deadpeer.aio.settings import Settings
 from deadpeer.core.detectors.base import Detector
-from deadpeer.core.events import Change
+from deadpeer.core.events import Change, Closed, Died
 from deadpeer.core.frames import Farewell
 from deadpeer.core.limits import Limits
-from deadpeer.errors import (
-    ConnectionDestroyed,
-    PeerClosed,
-    PeerDead,
-    RemoteProtocolError,
-)
+from deadpeer.errors import LocalProtocolError
 from deadpeer.policy.heartbeat import Heartbeat
+from deadpeer.policy.keepalive import require_seconds
 
-__all__ = ["Server", "serve_peers"]
+__all__ = ["Server", "is_end_of", "serve_peers"]
 
 DEFAULT = Heartbeat()
 USUAL = Limits()
 
-# How a connection ends without anybody having made a mistake in the handler.
-ENDINGS = (PeerDead, PeerClosed, RemoteProtocolError, ConnectionDestroyed)
+# Seconds for what should take none: a handler that is cancelled, a socket.
+PATIENCE = 1.0
 
 Handler = Callable[[Connection], Awaitable[object]]
 
@@ -55,6 +52,7 @@ class Server:
         self.registry = Registry()
         self._settings = dataclasses.replace(
             settings,
+            on_made=self._made,
             on_open=self._opened,
             on_gone=self._left,
             on_change=self._changed,
@@ -63,6 +61,8 @@ class Server:
         self._handler = handler
         self._target = target
         self._server: asyncio.Server | None = None
+        self._is_closing = False
+        self._over = asyncio.Event()
         self._all: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._news: Broadcast[tuple[Connection, Change]] = Broadcast()
@@ -82,17 +82,23 @@ class Server:
         await self.close()
 
     async def _start(self) -> Self:
+        if self._server is not None:
+            return self  # ``async with`` on one that was awaited
+        if self._is_closing:
+            raise LocalProtocolError(
+                "this server was closed",
+                hint="make a new one: serve_peers(...) for each",
+                breach="closed",
+            )
+        await self._settings.ready()
         loop = asyncio.get_running_loop()
         create: Any = loop.create_server
         if "path" in self._target:
             create = loop.create_unix_server
-        self._server = await create(self._make, **self._target)
+        self._server = await create(
+            functools.partial(Connection, self._settings), **self._target
+        )
         return self
-
-    def _make(self) -> Connection:
-        peer = Connection(self._settings)
-        self._all.add(peer)
-        return peer
 
     @property
     def sockets(self) -> tuple[Any, ...]:
@@ -107,40 +113,65 @@ class Server:
 
     def changes(self) -> AsyncIterator[tuple[Connection, Change]]:
         """Return an iterator of peers and what changed with them, from now on."""
-        return self._news.follow(ended=self._server is None)
+        return self._news.follow(ended=self._over.is_set())
 
     async def serve_forever(self) -> None:
-        """Wait until the server is closed, or this is cancelled."""
-        if self._server is not None:
-            await self._server.serve_forever()
+        """Wait until the server is closed; peers are served without this, too."""
+        await self._over.wait()
 
     async def close(self, *, within: float = 5.0) -> None:
         """
         Accept no more, say goodbye to every peer, and wait for the handlers.
 
         Args:
-            within: Seconds for all of that; then connections are aborted and
-                handlers cancelled.
+            within: Seconds for all of that; then, or if this is cancelled,
+                connections are aborted and handlers cancelled.
+
+        Raises:
+            ConfigError: *within* is no number of seconds.
         """
+        within = require_seconds("within", within, zero=True)
         if self._server is None:
             return
         server, self._server = self._server, None
+        self._is_closing = True
         server.close()
         goodbyes = [
             asyncio.ensure_future(peer.close(Farewell.GOING_AWAY, within=within))
             for peer in list(self._all)
-            if peer.transport is not None
         ]
         waiting = [*goodbyes, *self._tasks]
-        if waiting:
-            _, late = await asyncio.wait(waiting, timeout=within)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
-        self._news.end()
-        await server.wait_closed()
+        try:
+            if waiting:
+                await asyncio.wait(waiting, timeout=within)
+        finally:
+            await self._cut_off(waiting)
+            self._news.end()
+            self._over.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                await server.wait_closed()
+
+    async def _cut_off(self, waiting: "Iterable[asyncio.Future[None]]") -> None:
+        for peer in list(self._all):
+            peer.abort()
+        late = [task for task in waiting if not task.done()]
+        for task in late:
+            task.cancel()
+        if not late:
+            return
+        _, stuck = await asyncio.wait(late, timeout=PATIENCE)
+        for task in stuck:
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "a handler goes on after it was cancelled", "task": task}
+            )
 
     # What its connections tell.
+
+    def _made(self, peer: Connection) -> None:
+        self._all.add(peer)
+        if self._is_closing:
+            peer.abort()  # it came while the server went
 
     def _opened(self, peer: Connection) -> None:
         self.registry.add(peer)
@@ -153,16 +184,19 @@ class Server:
         if self._handler is None:
             return
         try:
-            with suppress(*ENDINGS):
-                await self._handler(peer)
+            await self._handler(peer)
         except Exception as error:  # noqa: BLE001 - one handler's fault is no other's
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": f"the handler of {peer!r} failed", "exception": error}
-            )
+            # The end of its own peer is no fault; that of another one may be.
+            if not is_end_of(peer, error):
+                asyncio.get_running_loop().call_exception_handler(
+                    {"message": f"the handler of {peer!r} failed", "exception": error}
+                )
         finally:
             await peer.close()
 
     def _changed(self, peer: Connection, change: Change) -> None:
+        if isinstance(change, Died | Closed):
+            self.registry.remove(peer)
         self._news.tell((peer, change))
         if self._on_change is not None:
             self._on_change(peer, change)
@@ -170,6 +204,19 @@ class Server:
     def _left(self, peer: Connection) -> None:
         self._all.discard(peer)
         self.registry.remove(peer)
+
+
+def is_end_of(peer: Connection, error: BaseException) -> bool:
+    """
+    Tell whether an error is how a connection ended, and nothing else.
+
+    Args:
+        peer: The connection.
+        error: What was raised; a group of errors, perhaps, by a task group.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return all(is_end_of(peer, part) for part in error.exceptions)
+    return error is peer.error
 
 
 def serve_peers(

@@ -1,6 +1,8 @@
 """What all connections of one server, or one client, have in common."""
 
-import functools
+import asyncio
+import contextlib
+import inspect
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +13,7 @@ from deadpeer.core.detectors.base import Detector
 from deadpeer.core.events import Change
 from deadpeer.core.hello import Hello
 from deadpeer.core.limits import Limits
-from deadpeer.errors import DeadPeerError
+from deadpeer.errors import ConfigError, DeadPeerError
 from deadpeer.kernel.current_platform import this_platform
 from deadpeer.kernel.options import apply
 from deadpeer.policy.heartbeat import Heartbeat
@@ -21,7 +23,7 @@ from deadpeer.policy.planner import plan
 if TYPE_CHECKING:
     from deadpeer.aio.connection import Connection
 
-__all__ = ["NO_DELAY_BYTES", "Settings"]
+__all__ = ["NO_DELAY_BYTES", "Settings", "require_plain"]
 
 # The safety net is wider than the heartbeat, so that it never decides first: it
 # is for the day on which this program is stopped and judges nobody.
@@ -44,10 +46,14 @@ class Settings:
         safety_net: Whether TCP keepalive and the user timeout are set underneath.
         on_message: Called with each message, in place of ``recv``.
         on_change: Called with each change of state.
-        on_open: Called when a peer has agreed, by the server.
-        on_gone: Called when a connection is over, by the server.
+        on_made: Called when there is a transport, for whoever keeps count.
+        on_open: Called when a peer has agreed, the same.
+        on_gone: Called when a connection is over, the same.
         detector: A prototype of the detector for suspicion, or None.
         high: Bytes of unread messages at which reading pauses.
+
+    Raises:
+        ConfigError: A callback is a coroutine function.
     """
 
     heartbeat: Heartbeat
@@ -55,6 +61,7 @@ class Settings:
     safety_net: bool = True
     on_message: "Callable[[Connection, bytes], object] | None" = None
     on_change: "Callable[[Connection, Change], object] | None" = None
+    on_made: "Callable[[Connection], object] | None" = None
     on_open: "Callable[[Connection], object] | None" = None
     on_gone: "Callable[[Connection], object] | None" = None
     detector: Detector | None = None
@@ -62,7 +69,18 @@ class Settings:
     hello: Hello = field(init=False)
 
     def __post_init__(self) -> None:
+        for name in ("on_message", "on_change"):
+            require_plain(name, getattr(self, name))
         object.__setattr__(self, "hello", announce(self.heartbeat, self.limits))
+
+    async def ready(self) -> None:
+        """Make the plan of the safety net, beside the loop: it takes long."""
+        detection = self.heartbeat.detection
+        if self.safety_net and detection not in NETS:
+            net = await asyncio.to_thread(safety_net, detection)
+            if len(NETS) >= MOST_NETS:
+                NETS.clear()
+            NETS[detection] = net
 
     def prepare(self, sock: Any) -> None:
         """
@@ -74,23 +92,47 @@ class Settings:
         Args:
             sock: A transport's socket, or None.
         """
-        if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        if not is_tcp(sock):
             return
         option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
         if option is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, option, NO_DELAY_BYTES)
-        if not self.safety_net:
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, option, NO_DELAY_BYTES)
+        net = NETS.get(self.heartbeat.detection) if self.safety_net else None
+        if net is not None:
+            with contextlib.suppress(DeadPeerError, OSError):
+                apply(sock, net)
+
+    def widen(self, sock: Any, agreed: Heartbeat) -> None:
+        """
+        Take the safety net away from a peer that was granted more than it allows.
+
+        Args:
+            sock: A transport's socket, or None.
+            agreed: What was agreed with the peer.
+        """
+        is_wide = agreed.detection <= widest(self.heartbeat.detection)
+        if is_wide or not self.safety_net or not is_tcp(sock):
             return
-        net = safety_net(self.heartbeat.detection)
-        if net is None:
-            return
-        try:
-            apply(sock, net)
-        except DeadPeerError:
-            return
+        with contextlib.suppress(DeadPeerError, OSError):
+            apply(sock, Keepalive(on=False, user_timeout=0))
 
 
-@functools.lru_cache(maxsize=64)
+# The nets by the promise above them, each made once. Few programs have two.
+NETS: dict[float, Keepalive | None] = {}
+MOST_NETS = 64
+
+
+def widest(detection: float) -> float:
+    """
+    Return for how many seconds the safety net waits.
+
+    Args:
+        detection: The heartbeat's promise in seconds.
+    """
+    return max(NARROWEST, SLACK * detection)
+
+
 def safety_net(detection: float) -> Keepalive | None:
     """
     Return the kernel's settings beneath a heartbeat, or None if there are none.
@@ -98,8 +140,37 @@ def safety_net(detection: float) -> Keepalive | None:
     Args:
         detection: The heartbeat's promise in seconds.
     """
-    within = max(NARROWEST, SLACK * detection)
     try:
-        return plan(within=within, platform=this_platform()).keepalive
+        return plan(within=widest(detection), platform=this_platform()).keepalive
     except DeadPeerError:
         return None
+
+
+def is_tcp(sock: Any) -> bool:
+    """
+    Tell whether a transport's socket is one of TCP.
+
+    Args:
+        sock: The socket, or None.
+    """
+    return sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6)
+
+
+def require_plain(name: str, callback: object) -> None:
+    """
+    Refuse a coroutine function where nobody would await it.
+
+    Args:
+        name: The name of the argument.
+        callback: What was given.
+
+    Raises:
+        ConfigError: It is one.
+    """
+    if inspect.iscoroutinefunction(callback):
+        raise ConfigError(
+            f"{name} is a coroutine function, which nobody would await",
+            hint="give a plain function, such as one that creates a task",
+            field=name,
+            value=callback,
+        )

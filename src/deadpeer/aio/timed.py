@@ -1,0 +1,158 @@
+"""
+What a connection does by the clock beside being judged, with the same wake-up.
+
+It sends the beats that were promised, ends a peer that leaves a handshake or a frame
+unfinished, and cuts off an end that would take for ever.
+"""
+
+import asyncio
+from typing import Any
+
+from deadpeer.aio.inbox import Inbox
+from deadpeer.aio.judged import FEWEST_TURNS, Judged
+from deadpeer.aio.outbox import Outbox
+from deadpeer.core import judge as codes
+from deadpeer.core.beats import Beats
+from deadpeer.core.conversation import Conversation
+from deadpeer.core.monitor import Monitor
+from deadpeer.core.stages import Stage
+from deadpeer.errors import DeadPeerError, RemoteProtocolError
+
+__all__ = ["OPEN", "Timed"]
+
+OPEN = Stage.OPEN
+
+
+class Timed(Judged):
+    """
+    A judged connection with chores.
+
+    Args:
+        monitor: Who judges.
+        loop: Whose timer is used.
+    """
+
+    __slots__ = (
+        "_beats",
+        "_chore_at",
+        "_conversation",
+        "_error",
+        "_inbox",
+        "_is_gone",
+        "_outbox",
+        "_transport",
+    )
+
+    def __init__(self, monitor: Monitor, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(monitor, loop)
+        self._transport: Any = None
+        self._conversation: Conversation = None  # type: ignore[assignment]
+        # What few connections need is made when it is needed.
+        self._inbox: Inbox | None = None
+        self._outbox: Outbox | None = None
+        self._beats: tuple[Beats, float] | None = None
+        self._chore_at = codes.NEVER
+        self._error: DeadPeerError | None = None
+        self._is_gone = False
+
+    def judged_transport(self) -> Any:
+        """Return the transport, or None if it is closed."""
+        return None if self._is_gone else self._transport
+
+    def broken(self, error: RemoteProtocolError, now: float) -> None:
+        """
+        End a connection whose peer broke the protocol.
+
+        Args:
+            error: What it did.
+            now: The present, in seconds.
+        """
+        raise NotImplementedError
+
+    def arm(self) -> None:
+        """Have the warden call when somebody wants to look."""
+        at = self.monitor.row.wake_at
+        if self._chore_at < at:  # noqa: PLR1730 - twice a heartbeat
+            at = self._chore_at
+        if at != self.armed_at and not self._is_gone:
+            self.warden.wake(self, at=at)
+
+    def due(self, now: float) -> None:
+        """
+        Look at the peer, and do what else is due.
+
+        Args:
+            now: The present, in seconds.
+        """
+        if now >= self._chore_at:
+            self._do_chores(now)
+        if not self._is_gone:
+            super().due(now)
+
+    def find_chores(self) -> None:
+        """Find out what is due when: a beat, the end of a frame, the end of it all."""
+        if self._error is not None:
+            return  # from here on ``linger`` says
+        at = self._conversation.deadline
+        if self._inbox is not None and self._inbox.paused:
+            at = codes.NEVER  # its end may lie in what we do not read
+        if self._beats is not None:
+            at = min(at, self._beats[1])
+        self._chore_at = at
+        if at < self.armed_at:
+            self.arm()
+
+    def linger(self, seconds: float) -> None:
+        """
+        Cut off the connection if it has not closed by then.
+
+        Args:
+            seconds: How long last words may take.
+        """
+        self._chore_at = self.warden.clock() + seconds
+        self.arm()
+
+    def _do_chores(self, now: float) -> None:
+        if self._error is not None:
+            self._chore_at = codes.NEVER
+            self._transport.abort()
+            return
+        if now >= self._conversation.deadline:
+            asyncio.get_running_loop().call_soon(self._expire, FEWEST_TURNS)
+        if self._beats is not None and now >= self._beats[1]:
+            self._beat(self._beats, now)
+        self._chore_at = codes.NEVER if self._beats is None else self._beats[1]
+
+    def _beat(self, planned: tuple[Beats, float], now: float) -> None:
+        beats, at = planned
+        conversation = self._conversation
+        if conversation.sending is not OPEN or conversation.receiving is not OPEN:
+            self._beats = None
+            return
+        self._beats = beats, beats.next_after(now=max(now, at))
+        if self.has_room():
+            self._transport.write(conversation.beat())
+
+    def has_room(self) -> bool:
+        """
+        Tell whether a heartbeat is worth sending: is the transport's buffer not full?
+
+        What waits there is as good a sign of life as the heartbeat behind it would
+        be; and a peer that only writes and never reads must not fill our memory.
+        """
+        return self._outbox is None or self._outbox.has_room
+
+    def _expire(self, turns: int) -> None:
+        """End a handshake or frame that takes too long, once everything is read."""
+        if turns > 0:
+            asyncio.get_running_loop().call_soon(self._expire, turns - 1)
+            return
+        if self._inbox is not None and self._inbox.paused:
+            return
+        now = self.warden.clock()
+        try:
+            self._conversation.expired(now=now)
+        except RemoteProtocolError as error:
+            self.broken(error, now)
+        else:
+            self.find_chores()
