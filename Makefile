@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 
 RUNS ?= 20000
 
-.PHONY: demo test lint types style prove fuzz bench wheel clean help ip
+.PHONY: demo test lint types style prove fuzz mutants bench wheel clean help ip
 
 help:  ## list the verbs
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -52,6 +52,9 @@ prove: ip $(READY)  ## the slow proof: every state and fault, IPv4 and IPv6
 
 fuzz: $(READY)  ## feed the parsers nonsense; make fuzz RUNS=1000000 for longer
 	@set -e; for target in fuzz/fuzz_*.py; do $(BIN)/python $$target --runs $(RUNS); done
+
+mutants: $(READY)  ## change the judge in every small way; each change must fail a test
+	$(BIN)/python tests/mutants.py
 
 style: $(READY)  ## format, then lint
 	$(BIN)/ruff format .

@@ -262,7 +262,9 @@ def _constructor(node: ast.ClassDef) -> dict[str, str]:
     return {
         ast.unparse(part.target): ast.unparse(part.annotation)
         for part in node.body
-        if isinstance(part, ast.AnnAssign) and "ClassVar" not in ast.dump(part)
+        if isinstance(part, ast.AnnAssign)
+        and "ClassVar" not in ast.dump(part)
+        and not (part.value and "init=False" in ast.unparse(part.value))
     }
 
 

@@ -323,3 +323,62 @@ def test_progress_from_nothing_is_progress():
     peer = asked(acked=0, covers=50)
     delivery(22.0, peer, acked=1, acked_at=21.5, outstanding=49)
     assert peer.counts_at == 21.5
+
+
+def test_progress_is_looked_at_again_before_the_margin_is_over():
+    peer = asked(margin=3.0)
+    delivery(23.0, peer, acked=0, acked_at=20.9, outstanding=50)
+    answer = delivery(24.0, peer, acked=1, acked_at=23.5, outstanding=49)
+    assert answer == (NOTHING, 25.0)
+
+
+def test_a_short_sleep_is_a_sleep():
+    assert judge(RULES, asked(), now=20.5, facts=Facts(slept=0.5)) == (PING, 21.5)
+
+
+BEATS = Heartbeat(interval=20, timeout=8, one_way=True)
+
+
+def test_a_missing_beat_is_noted_for_when_it_was_due_and_nothing_is_sent():
+    peer = row()
+    assert judge(BEATS, peer, now=25.0) == (NOTHING, 21.0)
+    assert (peer.asked_at, peer.counts_at, peer.sequence) == (20.0, 20.0, 0)
+
+
+def test_after_a_sleep_a_beat_may_take_an_interval_more():
+    peer = row()
+    assert judge(BEATS, peer, now=30.0, facts=Facts(slept=9.0)) == (NOTHING, 51.0)
+    assert (peer.asked_at, peer.counts_at) == (30.0, 50.0)
+
+
+def test_a_beat_has_nothing_of_ours_to_wait_for():
+    peer = asked()
+    facts = Facts(drained=True, acked=0, acked_at=20.5, outstanding=9)
+    assert judge(BEATS, peer, now=21.0, facts=facts) == (SUSPECTED, 28.0)
+    assert (peer.acked, peer.covers) == (UNKNOWN, UNKNOWN)
+
+
+def test_what_covers_the_question_is_not_moved_by_what_is_sent_later():
+    peer = asked(covers=50)
+    delivery(21.0, peer, acked=10, acked_at=20.5, outstanding=9000)
+    assert peer.covers == 50
+    delivery(22.0, peer, acked=50, acked_at=21.5, outstanding=9000)
+    assert peer.covered
+
+
+def test_a_kernel_without_instants_made_its_progress_now():
+    peer = asked(acked=0, covers=50)
+    delivery(23.0, peer, acked=1)
+    assert peer.counts_at == 23.0
+
+
+def test_an_instant_that_is_not_yet_is_now():
+    peer = asked(acked=0, covers=50)
+    delivery(23.0, peer, acked=1, acked_at=99.0)
+    assert peer.counts_at == 23.0
+
+
+def test_a_kernel_that_tells_no_count_is_not_followed():
+    peer = asked(acked=3, covers=50)
+    assert delivery(23.0, peer, outstanding=9) == (SUSPECTED, 24.0)
+    assert (peer.acked, peer.covers) == (3, 50)

@@ -326,3 +326,64 @@ def test_a_suspect_that_answers_is_looked_at_at_once():
     assert monitor.advance(now=23.0) == (Recovered(23.0, 2.0),)
     monitor.heard(now=24.0)
     assert monitor.wake_at == 43.0
+
+
+def test_a_sleep_of_half_a_second_is_a_sleep():
+    monitor = Monitor(RULES, now=0.0)
+    told = monitor.advance(now=5.0, facts=Facts(slept=0.5))
+    assert told == (Slept(5.0, 0.5), PingDue(1))
+    *_, died = watch(monitor, until=15.0)
+    assert isinstance(died, Died)
+    assert died.reason is Reason.SUSPENDED
+
+
+def test_who_closes_need_not_say_why():
+    assert Monitor(RULES, now=0.0).close(now=1.0) == (Closed(1.0, ""),)
+
+
+def test_every_verdict_shows_round_trips_and_what_the_kernel_knows():
+    monitor = Monitor(RULES, now=0.0)
+    answered(monitor, 0.25)
+    monitor.advance(now=40.25)
+    suspected, died = watch(monitor, until=50.25, facts=Facts(outstanding=7))
+    for told in (suspected, died):
+        assert isinstance(told, Suspected | Died)
+        assert told.evidence.rtt == monitor.rtt
+        assert told.evidence.outstanding == 7
+
+
+@pytest.mark.parametrize(
+    ("acked_at", "reason"), [(20.0, Reason.BACKPRESSURED), (19.9, Reason.SILENT)]
+)
+def test_only_a_kernel_that_was_heard_since_the_question_is_backpressured(
+    acked_at, reason
+):
+    monitor = asked()
+    facts = Facts(acked=5, acked_at=acked_at, outstanding=9)
+    *_, died = watch(monitor, until=30.0, facts=facts)
+    assert isinstance(died, Died)
+    assert died.reason is reason
+
+
+class Recorder(Fixed):
+    """A detector that remembers its beats."""
+
+    def __init__(self) -> None:
+        super().__init__(interval=20, margin=3)
+        self.beats: list[tuple[int, float]] = []
+
+    def beat(self, sequence: int, *, now: float) -> None:
+        self.beats.append((sequence, now))
+        super().beat(sequence, now=now)
+
+    def fresh(self) -> "Recorder":
+        return Recorder()
+
+
+def test_a_detector_sees_beats_on_a_schedule_whatever_was_between_them():
+    monitor = Monitor(RULES, now=0.0, detector=Recorder())
+    answered(monitor, 0.5)
+    monitor.heard(now=1000.0)
+    answered(monitor, 0.25)
+    assert isinstance(monitor.detector, Recorder)
+    assert monitor.detector.beats == [(1, 20.5), (2, 40.25)]

@@ -73,7 +73,7 @@ class Facts(NamedTuple):
     """
     What the driver knows at the moment of a judgement.
 
-    Args:
+    Attributes:
         drained: Whether all that had arrived was read, or looked for, first.
         paused: Whether this end has stopped reading.
         arrived_at: When the kernel last received bytes from the peer, read or

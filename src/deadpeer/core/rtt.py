@@ -29,7 +29,7 @@ class Rtt:
 
 def smoothed(average: float, variance: float, sample: float) -> tuple[float, float]:
     """
-    Return average and variance after one more sample.
+    Return average and variance in seconds, after one more sample.
 
     Args:
         average: Before, in seconds; negative if this is the first sample.
