@@ -26,7 +26,7 @@ DEFAULT = Heartbeat()
 USUAL = Limits()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Connecting:
     """
     A connection to be: await it, or use it as ``async with``.
