@@ -22,6 +22,7 @@ from deadpeer.aio.registry import Registry
 from deadpeer.aio.serving import Server, serve_peers
 from deadpeer.aio.stats import Stats
 from deadpeer.aio.watchdog import Watchdog
+from deadpeer.aio.watching import Watch, watch
 
 __all__ = [
     "Blocked",
@@ -32,10 +33,12 @@ __all__ = [
     "Registry",
     "Server",
     "Stats",
+    "Watch",
     "Watchdog",
     "connect_peer",
     "guard",
     "open_connection",
     "reconnecting",
     "serve_peers",
+    "watch",
 ]

@@ -86,7 +86,12 @@ def guard(
 
 
 class Guard(Judged):
-    """A guard over one connection, made by ``guard``."""
+    """
+    A guard over one connection, made by ``guard``.
+
+    Raises:
+        ConfigError: A callback is a coroutine function.
+    """
 
     def __init__(
         self,

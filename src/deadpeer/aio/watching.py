@@ -107,6 +107,13 @@ class Watch:
         can_see_idle: Whether the death of an idle peer would be seen: whether
             the kernel probes.
         heartbeat: What is in force.
+
+    Raises:
+        ConfigError: The kernel cannot probe so fast.
+        NotTcp: That is no open TCP socket.
+        UnsupportedError: This system's kernel tells nothing that we can read.
+        KernelRefused: No descriptor is left, or the kernel refused the probes.
+        AccessDenied: A privilege is missing.
     """
 
     def __init__(
