@@ -289,6 +289,11 @@ class PeerProtocol(Timed, asyncio.Protocol):
         """
         if isinstance(change, Died) and self._error is None:
             self.end(error_of(change, peer=self.peer))
+            # If only our way is open, it need not wait for its own verdict.
+            if self.is_clear() and self._conversation.sending is OPEN:
+                self._transport.write(
+                    self._conversation.goodbye(Farewell.TAKEN_FOR_DEAD)
+                )
             self._transport.abort()
         on_change = self._settings.on_change
         if on_change is not None:
@@ -303,6 +308,10 @@ class PeerProtocol(Timed, asyncio.Protocol):
         if self._outbox is None:
             self._outbox = Outbox(self._transport)
         return self._outbox
+
+    def is_clear(self) -> bool:
+        """Tell whether nothing waits, as far as this end can see."""
+        return self._outbox is None or self._outbox.is_clear
 
     def end(self, error: DeadPeerError) -> None:
         """
@@ -324,7 +333,7 @@ class PeerProtocol(Timed, asyncio.Protocol):
             text: What it is told beside.
         """
         transport, outbox = self._transport, self._outbox
-        reads = outbox is None or outbox.is_clear
+        reads = self.is_clear()
         if outbox is not None and self._error is not None:
             outbox.fail(self._error)
         if self._conversation.sending is OPEN:
