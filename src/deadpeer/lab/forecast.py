@@ -125,6 +125,9 @@ def forecast(cell: Cell, facts: Facts) -> Forecast:
     if cell.fault.says_goodbye:
         span = (0.0, 2 * facts.rtt + GOODBYE)
         return _said(Expectation.CLOSED, span, "the peer's kernel says goodbye")
+    if cell.fault is Fault.PROCESS_STOPPED:
+        why = "the peer's kernel answers for it"
+        return _said(Expectation.UNNOTICED, NEVER, why)
     span, why = _dead(cell, facts)
     noticed = span[0] <= cell.observed_for
     return _said(Expectation.DEAD if noticed else Expectation.UNNOTICED, span, why)
@@ -147,11 +150,13 @@ def judge(cell: Cell, outcome: Outcome, at: float | None) -> str:
 
 def _wrong(cell: Cell, outcome: Outcome, at: float) -> Iterator[str]:
     promise = math.inf if cell.setting.promise is None else cell.setting.promise
+    # Who judges by heartbeats stamps the verdict, and has promised its lateness.
+    tolerance = 0.0 if cell.setting.heartbeat else TOLERANCE
     if cell.expectation is Expectation.ALIVE:
         yield f"a live peer was given up after {at:.2f} s"
     if at < cell.earliest - TOLERANCE:
         yield f"reported {cell.earliest - at:.2f} s too early"
-    if at > cell.latest + TOLERANCE:
+    if at > cell.latest + tolerance:
         yield f"reported {at - cell.latest:.2f} s too late"
     if at > promise:
         yield f"reported {at - promise:.2f} s after the promise"

@@ -4,7 +4,7 @@ The other end: a process that answers, falls silent, stops reading, hangs up.
 It listens on IPv4 and IPv6. A connection introduces itself with a line that
 holds its name. From then on each ``?`` in the stream is answered with a ``!``,
 and everything else is read and thrown away, unless the lab has ordered
-otherwise for this connection.
+otherwise for this connection. What it sends by itself holds no ``!``.
 """
 
 import selectors
@@ -21,6 +21,9 @@ __all__ = ["ANSWER", "PORT", "QUESTION", "Peer", "Server"]
 PORT = 7777
 QUESTION = b"?"
 ANSWER = b"!"
+
+# What is handed to the kernel at once, of a message that is larger.
+PIECE = 1 << 16
 
 
 class Peer(Child):
@@ -48,6 +51,10 @@ class Peer(Child):
         """End the peer's direction of a connection, and keep reading."""
         self.tell(do="shut_down", names=[name])
 
+    def pour(self, name: str, size: int) -> None:
+        """Send so many bytes on a connection."""
+        self.tell(do="pour", names=[name], size=size)
+
     def hang_up(self) -> None:
         """Close every connection, as programs do."""
         self.tell(do="hang_up")
@@ -66,6 +73,7 @@ class Server:
         self.listener = listener
         self.orders = orders
         self.named: dict[str, socket.socket] = {}
+        self.unsent: dict[socket.socket, int] = {}
         self.ready = selectors.DefaultSelector()
         self.ready.register(listener, selectors.EVENT_READ, self.accept)
         self.ready.register(orders, selectors.EVENT_READ, self.obey)
@@ -141,6 +149,28 @@ class Server:
     def watch(self, sock: socket.socket) -> None:
         """Read a connection whenever there is something."""
         self.ready.register(sock, selectors.EVENT_READ, lambda: self.serve(sock))
+
+    def pour(self, names: Iterable[str], size: int) -> None:
+        """Send so many bytes on these connections."""
+        for name in names:
+            sock = self.named[name]
+            self.unsent[sock] = size
+            both = selectors.EVENT_READ | selectors.EVENT_WRITE
+            self.ready.modify(sock, both, lambda sock=sock: self.serve_and_pour(sock))
+
+    def serve_and_pour(self, sock: socket.socket) -> None:
+        """Read what came, and send what there is room for."""
+        self.serve(sock)
+        if sock.fileno() < 0 or sock not in self.ready.get_map():
+            return
+        try:
+            self.unsent[sock] -= sock.send(b"." * min(self.unsent[sock], PIECE))
+        except BlockingIOError:
+            return
+        except OSError:  # the connection is over
+            self.unsent[sock] = 0
+        if not self.unsent[sock]:
+            self.ready.modify(sock, selectors.EVENT_READ, lambda: self.serve(sock))
 
     def shut_down(self, names: Iterable[str]) -> None:
         """End our direction of these connections."""

@@ -7,6 +7,7 @@ prediction is written down; then the fault; then they are watched, each until it
 own observation ends.
 """
 
+import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -22,6 +23,7 @@ from deadpeer.lab.scenario import Cell, Measurement, Scenario
 from deadpeer.lab.selection import outage
 from deadpeer.lab.terms import Fault, Situation
 from deadpeer.lab.topology import Topology
+from deadpeer.lab.wire.weather import Weather
 
 __all__ = ["Rig"]
 
@@ -81,10 +83,16 @@ class Rig:
         self.patient_until = 0.0
         self.struck: Callable[[Fault], None] = lambda _: None
         self.connections: list[Connection] = []
-        self.topology = Topology(rtt=scenario.rtt, defaults=scenario.defaults)
+        boxed = fault is Fault.FORGOTTEN
+        weather = Weather(delay=scenario.rtt / 2) if boxed else None
+        self.topology = Topology(
+            rtt=scenario.rtt, defaults=scenario.defaults, weather=weather
+        )
         try:
             if fault is Fault.REBOOT:
                 _ = self.topology.spare
+            if boxed and self.topology.wire:
+                self.topology.wire.remember(idle=math.inf)
             self.peer = Peer(self.topology.server)
         except BaseException:
             self.topology.close()

@@ -15,9 +15,10 @@ from typing import Any
 from deadpeer import errors
 from deadpeer.errors import LabError
 from deadpeer.kernel.current_platform import this_platform
+from deadpeer.lab.false_time import find_library
 from deadpeer.lab.leash import Child
 from deadpeer.lab.plain import from_plain, to_plain
-from deadpeer.lab.scenario import Measurement, Run, Scenario
+from deadpeer.lab.scenario import FALSE_TIME, Measurement, Run, Scenario
 from deadpeer.lab.selection import choose_cells, settings_for
 from deadpeer.lab.wire.precision import Precision
 from deadpeer.platforms import LINUX
@@ -52,15 +53,19 @@ class Progress:
 
 def fitted(scenario: Scenario) -> Scenario:
     """
-    Return the scenario for the kernel that runs here.
+    Return the scenario for the machine that it runs on.
 
     Args:
-        scenario: What to do, on a kernel that may have more options.
+        scenario: What to do, on a machine that may have more.
 
     Raises:
         UnsupportedError: This is no system that the table knows.
     """
-    missing = sorted(set(LINUX.options) - set(this_platform().options))
+    missing: list[str] = sorted(set(LINUX.options) - set(this_platform().options))
+    try:
+        find_library()
+    except LabError:
+        missing.append(FALSE_TIME)
     return replace(scenario, lacks=tuple(missing))
 
 

@@ -21,6 +21,8 @@ from deadpeer.policy.keepalive import Keepalive
 from deadpeer.policy.predict import State
 
 __all__ = [
+    "FALSE_TIME",
+    "LOOPS",
     "SCHEMA",
     "TOLERANCE",
     "Cell",
@@ -41,6 +43,12 @@ SCHEMA = 1
 # shortest probe interval, 1 s, so it cannot hide a wrong count of probes.
 TOLERANCE = 0.05
 
+
+# What a watcher with heartbeats can run on.
+LOOPS = ("asyncio", "uvloop", "threads")
+
+FALSE_TIME = "libfaketime"
+"""In `Scenario.lacks`: there is no library that sets a child's wall clock."""
 
 # Situations that say by themselves whether the peer lives, whatever is done.
 FATES = {Situation.BYSTANDER: True, Situation.CUT_OFF: False}
@@ -159,14 +167,20 @@ class Scenario:
         families: IPv4 (4), IPv6 (6) or both.
         only: Words that each chosen cell must match, see ``choose_cells``.
         full: The whole matrix, not the default selection.
+        heartbeats: Whether heartbeats are tried beside the kernel's settings:
+            True tries all of them and only the settings that they are compared
+            with, False none, None some.
+        loop: What the watcher of the heartbeats runs on, one of `LOOPS`.
         custom: Settings to judge by the same promise, in place of the plan.
         allow_stalled_reader: Plan with ``TCP_RTO_MAX_MS``.
         defaults: The system's settings that the lab's client has.
-        lacks: Settings, by our names, for which the kernel that is measured has
-            no option; the plan does without them.
+        lacks: What the machine that is measured on lacks: settings, by our
+            names, for which the kernel has no option, and the plan does without
+            them; and `FALSE_TIME`.
 
     Raises:
-        ConfigError: A family is neither 4 nor 6, or a duration is negative.
+        ConfigError: A family is neither 4 nor 6, a duration is negative, or
+            there is no such loop.
     """
 
     within: float = 10.0
@@ -174,6 +188,8 @@ class Scenario:
     families: tuple[int, ...] = (4,)
     only: tuple[str, ...] = ()
     full: bool = False
+    heartbeats: bool | None = None
+    loop: str = LOOPS[0]
     custom: Keepalive | None = None
     allow_stalled_reader: bool = False
     defaults: Defaults = LINUX.defaults
@@ -186,6 +202,13 @@ class Scenario:
                 hint="give 4, 6 or both",
                 field="families",
                 value=self.families,
+            )
+        if self.loop not in LOOPS:
+            raise ConfigError(
+                f"loop={self.loop!r} is no loop",
+                hint=f"give one of {', '.join(LOOPS)}",
+                field="loop",
+                value=self.loop,
             )
         for name in ("within", "rtt"):
             value = getattr(self, name)

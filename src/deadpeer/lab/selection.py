@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from deadpeer.errors import ConfigError
 from deadpeer.lab.forecast import nominal_facts, with_forecast
+from deadpeer.lab.heartbeats.selection import beating_cells
 from deadpeer.lab.scenario import Cell, Scenario, Setting
 from deadpeer.lab.terms import Fault, Situation
 from deadpeer.platforms import LINUX
@@ -58,6 +59,24 @@ DEADLY = (
     Fault.OWN_NIC_DOWN,
 )
 
+# What only an answer of the peer's program finds out, or a box on the way undoes:
+# tried where the kernel's timers differ.
+BEHIND_ITS_BACK = (Fault.PROCESS_STOPPED, Fault.FORGOTTEN)
+AT_REST_OR_NOT = (Situation.IDLE, Situation.UNACKNOWLEDGED)
+
+# Heartbeats in a run that is not about them: what they see like the kernel, what
+# they alone see, and what they have to see through; none takes longer than the
+# kernel's own rows.
+GLIMPSED = (
+    Fault.CABLE,
+    Fault.PROCESS_STOPPED,
+    Fault.FORGOTTEN,
+    Fault.LOOP_BLOCKED_LONGER,
+)
+
+# What heartbeats are compared with in a run that is about them.
+COMPARED = (Fault.CABLE, Fault.SILENT_DROP, *BEHIND_ITS_BACK)
+
 # A peer that has already shut down its direction has nothing left to say.
 GOODBYES = (Situation.IDLE, Situation.WE_SHUT_DOWN, Situation.ZERO_WINDOW)
 
@@ -94,13 +113,18 @@ def settings_for(scenario: Scenario) -> tuple[Setting, ...]:
     if scenario.custom is not None:
         return nothing, setting("custom", scenario.custom.rounded(), scenario.within)
     known = {n: o for n, o in LINUX.options.items() if n not in scenario.lacks}
-    planned = plan(
-        within=scenario.within,
-        rtt=scenario.rtt or None,
-        platform=replace(LINUX, options=known),
-        defaults=defaults,
-        allow_stalled_reader=scenario.allow_stalled_reader,
-    ).keepalive
+    try:
+        planned = plan(
+            within=scenario.within,
+            rtt=scenario.rtt or None,
+            platform=replace(LINUX, options=known),
+            defaults=defaults,
+            allow_stalled_reader=scenario.allow_stalled_reader,
+        ).keepalive
+    except ConfigError:
+        if scenario.heartbeats:
+            return (nothing,)  # a promise that the kernel alone cannot keep
+        raise
     # The kernel counts probes only where there is no user timeout: give it the
     # number that the plan comes to.
     least, _ = unanswered_probes(planned.over(defaults), hz=defaults.hz)
@@ -134,9 +158,7 @@ def choose_cells(scenario: Scenario) -> tuple[Cell, ...]:
     Raises:
         ConfigError: The promise cannot be kept, or nothing matches.
     """
-    choice = _Choice(scenario=scenario, settings=settings_for(scenario))
-    every = scenario.full or bool(scenario.only)
-    cells = choice.matrix() if every else choice.default()
+    cells = (*_of_the_kernel(scenario), *_of_heartbeats(scenario))
     chosen = tuple(cell for cell in cells if _matches(cell, scenario.only))
     if not chosen:
         raise ConfigError(
@@ -145,9 +167,31 @@ def choose_cells(scenario: Scenario) -> tuple[Cell, ...]:
             field="only",
             value=scenario.only,
         )
-    return tuple(
-        with_forecast(cell, nominal_facts(cell, scenario.rtt)) for cell in chosen
-    )
+    return chosen
+
+
+def _of_the_kernel(scenario: Scenario) -> Iterator[Cell]:
+    choice = _Choice(scenario=scenario, settings=settings_for(scenario))
+    if scenario.heartbeats:
+        cells = choice.compared()
+    elif scenario.full or scenario.only:
+        cells = choice.matrix()
+    else:
+        cells = choice.default()
+    for cell in cells:
+        yield with_forecast(cell, nominal_facts(cell, scenario.rtt))
+
+
+def _of_heartbeats(scenario: Scenario) -> Iterator[Cell]:
+    wanted = scenario.heartbeats
+    if wanted is None and scenario.custom:
+        wanted = False  # other settings of the kernel are put to the test
+    if wanted is False:
+        return
+    every = wanted or scenario.full or bool(scenario.only)
+    for cell in beating_cells(scenario):
+        if every or cell.fault in GLIMPSED:
+            yield cell
 
 
 def _matches(cell: Cell, only: Iterable[str]) -> bool:
@@ -185,6 +229,7 @@ class _Choice:
         for fault in DEADLY[1:]:
             for situation in situations:
                 yield self.cell(fault, situation, self.protected, family)
+        yield from self.behind_its_back(self.protected, family)
         for fault in (Fault.PROCESS_KILLED, Fault.NORMAL_CLOSE):
             yield self.cell(fault, Situation.IDLE, self.protected, family)
         yield from self.live(family)
@@ -196,10 +241,24 @@ class _Choice:
                 for fault in DEADLY:
                     for situation in DYING:
                         yield from self.dying(fault, situation, setting, family)
+                yield from self.behind_its_back(setting, family)
                 for fault in (Fault.PROCESS_KILLED, Fault.NORMAL_CLOSE):
                     for situation in GOODBYES:
                         yield self.cell(fault, situation, setting, family)
             yield from self.live(family)
+
+    def compared(self) -> Iterator[Cell]:
+        """What heartbeats are compared with: the least and the best settings."""
+        for family in self.scenario.families:
+            for setting in dict.fromkeys((self.settings[0], self.protected)):
+                for fault in COMPARED:
+                    for situation in AT_REST_OR_NOT:
+                        yield self.cell(fault, situation, setting, family)
+
+    def behind_its_back(self, setting: Setting, family: int) -> Iterator[Cell]:
+        for fault in BEHIND_ITS_BACK:
+            for situation in AT_REST_OR_NOT:
+                yield self.cell(fault, situation, setting, family)
 
     def dying(
         self, fault: Fault, situation: Situation, setting: Setting, family: int

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from deadpeer.errors import DeadPeerError
+from deadpeer.lab.beating_rig import BeatingRig
 from deadpeer.lab.leash import Lines, child_channel
 from deadpeer.lab.loop import READ, Loop
 from deadpeer.lab.pilot import round_trips
@@ -63,7 +64,9 @@ class Worker:
         self.beat()
         with ExitStack() as owned:
             owned.callback(self.loop.close)
-            rigs = [owned.enter_context(rig) for rig in self.build()]
+            rigs = self.build()
+            for rig in rigs:
+                owned.enter_context(rig)
             clients = [rig.topology.client for rig in rigs]
             times = round_trips(clients, versions=self.scenario.families)
             for rig, rtt in zip(rigs, times, strict=True):
@@ -78,15 +81,21 @@ class Worker:
             precision = Precision.together(wire.report() for wire in wires)
             self.say("precision", plain=to_plain(precision))
 
-    def build(self) -> list[Rig]:
-        """Return the networks, one for each fault."""
-        groups: dict[Fault, list[Cell]] = defaultdict(list)
+    def build(self) -> list[Rig | BeatingRig]:
+        """Return the networks, one for each fault and kind of judge."""
+        groups: dict[tuple[Fault, bool], list[Cell]] = defaultdict(list)
         for cell in self.cells:
-            groups[cell.fault].append(cell)
-        return [
-            Rig(fault, cells, self.scenario, self.loop)
-            for fault, cells in groups.items()
-        ]
+            groups[cell.fault, cell.setting.heartbeat is not None].append(cell)
+        rigs: list[Rig | BeatingRig] = []
+        try:
+            for (fault, beats), cells in groups.items():
+                kind: type[Rig | BeatingRig] = BeatingRig if beats else Rig
+                rigs.append(kind(fault, cells, self.scenario, self.loop))
+        except BaseException:
+            for rig in rigs:
+                rig.close()
+            raise
+        return rigs
 
     def struck(self, fault: Fault) -> None:
         """Pass on that a fault has happened."""

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from deadpeer.lab.heartbeats.conditions import Conditions, conditions_for
 from deadpeer.lab.heartbeats.forecast import forecast, nominal
-from deadpeer.lab.scenario import Cell, Scenario, Setting
+from deadpeer.lab.scenario import FALSE_TIME, Cell, Scenario, Setting
 from deadpeer.lab.terms import HARDSHIPS, Expectation, Fault, Situation
 from deadpeer.policy.keepalive import Keepalive
 
@@ -69,12 +69,18 @@ def beating_cells(scenario: Scenario) -> tuple[Cell, ...]:
     Args:
         scenario: What was asked.
 
+    Returns:
+        Cells, without those for which something is lacking.
+
     Raises:
         ConfigError: The promise is too short for heartbeats.
     """
+    faults = [*DEADLY, *GOODBYES, *HARDSHIPS]
+    if FALSE_TIME in scenario.lacks:
+        faults.remove(Fault.CLOCK_STEPPED)
     return tuple(
         cell
-        for fault in (*DEADLY, *GOODBYES, *HARDSHIPS)
+        for fault in faults
         for family in scenario.families
         for cell in _cells(fault, family, scenario)
     )
