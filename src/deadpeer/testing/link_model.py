@@ -12,12 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
+from typing import Protocol
 
 from deadpeer.errors import ConfigError
 from deadpeer.policy.keepalive import require_seconds
 from deadpeer.testing.kernel_model import KernelModel, Segment
 
-__all__ = ["LinkModel", "Shape", "Side", "Wire"]
+__all__ = ["LinkModel", "Shape", "Side", "Timed", "Wire"]
 
 # The payload of an Ethernet frame with TCP timestamps, in bytes.
 MSS = 1448
@@ -115,6 +116,22 @@ class Wire:
         self.free_at = self.last_at = -math.inf
 
 
+class Timed(Protocol):
+    """What does something at an instant that it names: a kernel, or a program."""
+
+    @property
+    def timer_at(self) -> float:
+        """When ``fire`` is due, in seconds; infinity if never."""
+
+    def fire(self, *, now: float) -> None:
+        """
+        Do what is due.
+
+        Args:
+            now: The present, in seconds.
+        """
+
+
 class LinkModel:
     """
     A TCP connection between two ends, in virtual time.
@@ -181,15 +198,15 @@ class LinkModel:
             )
             for side in Side
         }
-        self._kernels = tuple(self.kernels.values())
+        self._timed: list[Timed] = list(self.kernels.values())
         self._wires = tuple(self.wires.values())
 
     @property
     def next_at(self) -> float:
         """When something happens by itself, in seconds; infinity if never."""
         instant = math.inf  # asked so often that a loop pays
-        for kernel in self._kernels:
-            instant = min(instant, kernel.timer_at)
+        for timed in self._timed:
+            instant = min(instant, timed.timer_at)
         for wire in self._wires:
             if wire.flying:
                 instant = min(instant, wire.flying[0][0])
@@ -210,9 +227,18 @@ class LinkModel:
                     self.kernels[side].arrive(segment, now=instant)
                     break
             else:
-                for kernel in self.kernels.values():
-                    if kernel.timer_at == instant:
-                        kernel.fire(now=instant)
+                for timed in self._timed:
+                    if timed.timer_at == instant:
+                        timed.fire(now=instant)
+
+    def attach(self, program: "Timed") -> None:
+        """
+        Let a program run in the link's own time, whoever else is blocked.
+
+        Args:
+            program: What is called at the instants that it names.
+        """
+        self._timed.append(program)
 
     def reshape(self, shape: Shape, *, towards: Side | None = None) -> None:
         """
