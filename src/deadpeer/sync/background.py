@@ -1,0 +1,400 @@
+"""
+One event loop in a thread of its own, for all threads of a process.
+
+Theory of operation. The loop starts when it is first needed and ends with the
+interpreter. A thread hands it a coroutine and waits for what becomes of it: a
+cancellation is waited for too, so it is always known whether something was
+taken out of a queue. A child of fork gets a fresh loop when it first needs one;
+what belongs to its parent's it cannot use, and its copies of the sockets are
+put away, so that a close in the parent reaches the peer.
+"""
+
+import asyncio
+import atexit
+import contextlib
+import functools
+import os
+import selectors
+import sys
+import threading
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Protocol, TypeVar
+from weakref import WeakSet
+
+from deadpeer.errors import DeadPeerError, LocalProtocolError
+from deadpeer.sync.workers import Workers
+
+__all__ = ["Background", "Resident", "background"]
+
+Result = TypeVar("Result")
+
+# Seconds for all goodbyes when the interpreter ends, and for the thread then.
+FAREWELL = 0.5
+PATIENCE = 2.0
+
+# On Windows a thread that waits without a limit cannot be interrupted.
+GLANCE = 0.2 if sys.platform == "win32" else None
+
+
+class Resident(Protocol):
+    """Something that lives on the loop, and owns sockets there."""
+
+    def descriptors(self) -> Iterable[int]:
+        """Return the descriptors of its sockets, for a child of fork."""
+
+    async def leave(self, within: float) -> None:
+        """Say goodbye: the interpreter ends."""
+
+
+class Errand:
+    """
+    A coroutine that runs on the loop while a thread waits for it.
+
+    Args:
+        loop: The loop.
+        coroutine: What to run.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any]
+    ) -> None:
+        self._loop = loop
+        self._coroutine = coroutine
+        self._is_over = threading.Event()
+        self._is_settled = threading.Event()
+        self.task: asyncio.Task[Any] | None = None
+
+    def start(self) -> None:
+        """
+        Have it run.
+
+        Raises:
+            LocalProtocolError: The loop has ended.
+        """
+        try:
+            self._loop.call_soon_threadsafe(self._start)
+        except RuntimeError:
+            raise _over() from None
+
+    def _start(self) -> None:
+        self.task = self._loop.create_task(self._coroutine)
+        self.task.add_done_callback(self._end)
+
+    def _end(self, _task: "asyncio.Task[Any]") -> None:
+        self._is_over.set()
+
+    def wait(self) -> None:
+        """Wait until it is over; any exception of the waiting thread passes."""
+        while not self._is_over.wait(GLANCE):
+            pass
+
+    def result(self) -> Any:
+        """
+        Return what it returned, or raise what it raised; when it is over.
+
+        Raises:
+            LocalProtocolError: It was cut off by the loop's end.
+        """
+        if self.task is None or self.task.cancelled():
+            raise _over()
+        return self.task.result()
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended with an error of its own."""
+        task = self.task
+        if task is None or not task.done():
+            return False
+        return task.cancelled() or task.exception() is not None
+
+    def cancel(self, rescue: Callable[[Any], object] | None) -> None:
+        """
+        Cancel it, and wait for what becomes of that.
+
+        Args:
+            rescue: Called on the loop with the result, if there is one already.
+        """
+        try:
+            self._loop.call_soon_threadsafe(self._stop, rescue)
+        except RuntimeError:  # the loop has ended, and it with it
+            self._coroutine.close()
+        else:
+            self._is_settled.wait(PATIENCE)
+
+    def _stop(self, rescue: Callable[[Any], object] | None) -> None:
+        if self.task is None:  # interrupted before it was started
+            self._coroutine.close()
+            self._is_settled.set()
+            return
+        self.task.cancel()
+        self.task.add_done_callback(functools.partial(self._settle, rescue))
+
+    def _settle(
+        self, rescue: Callable[[Any], object] | None, task: "asyncio.Task[Any]"
+    ) -> None:
+        try:
+            if rescue and not task.cancelled() and task.exception() is None:
+                rescue(task.result())
+        finally:
+            self._is_settled.set()
+
+
+class Background:
+    """
+    A loop in its thread; made by ``background``.
+
+    Attributes:
+        loop: The loop; its clock is ``time.monotonic``.
+        workers: Threads for what may block.
+        is_lost: Whether it stayed behind in the process that was forked.
+        servers: Those that run: they go on when a program holds them no more.
+    """
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self.loop: asyncio.AbstractEventLoop
+        if sys.platform == "win32":
+            self.loop = asyncio.new_event_loop()
+        else:
+            self.loop = asyncio.SelectorEventLoop(self._selector)
+        self.workers = Workers()
+        self.is_lost = False
+        self.servers: set[Resident] = set()
+        self._residents: WeakSet[Any] = WeakSet()
+        self._thread = threading.Thread(
+            target=self._run, name="deadpeer background", daemon=True
+        )
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.loop.run_forever()
+        finally:
+            self.loop.close()
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the calling thread is the loop's own."""
+        return threading.get_ident() == self._thread.ident
+
+    def house(self, resident: Resident) -> None:
+        """
+        Take in what has to leave when the interpreter ends.
+
+        Args:
+            resident: Who; it is held weakly.
+        """
+        self._residents.add(resident)
+
+    def call(
+        self,
+        coroutine: Coroutine[Any, Any, Result],
+        timeout: float | None = None,
+        *,
+        rescue: Callable[[Result], object] | None = None,
+    ) -> Result:
+        """
+        Run a coroutine on the loop, and wait for its result.
+
+        An exception of the waiting thread, such as ``KeyboardInterrupt``,
+        cancels the coroutine.
+
+        Args:
+            coroutine: What to run.
+            timeout: Seconds after which it is cancelled; None for never.
+            rescue: Called with a result that was there already when the waiting
+                thread was interrupted.
+
+        Raises:
+            TimeoutError: It was cancelled after *timeout*.
+            LocalProtocolError: This is the loop's own thread, or there is no
+                such loop any more.
+        """
+        try:
+            self.require_here()
+            if self.is_here:
+                raise _would_wait_for_itself()
+        except LocalProtocolError:
+            coroutine.close()
+            raise
+        limited = coroutine if timeout is None else _limited(coroutine, timeout)
+        errand = Errand(self.loop, limited)
+        try:
+            errand.start()
+            errand.wait()
+            result: Result = errand.result()
+        except BaseException:
+            if not errand.has_failed:  # then somebody interrupted the waiting
+                errand.cancel(rescue)
+            if errand.task is None:
+                coroutine.close()
+            raise
+        return result
+
+    def ask(self, function: Callable[..., Result], *args: Any) -> Result:
+        """
+        Return what a function returns on the loop; it must not wait.
+
+        Args:
+            function: What to call, in any thread, the loop's own included.
+            *args: What with.
+
+        Raises:
+            LocalProtocolError: There is no such loop any more.
+        """
+        self.require_here()
+        if self.is_here:
+            return function(*args)
+        return self.call(_called(function, *args))
+
+    def tell(self, function: Callable[..., object], *args: Any) -> None:
+        """
+        Have a function called on the loop, and do not wait for that.
+
+        Args:
+            function: What to call.
+            *args: What with.
+        """
+        if self.is_lost:
+            return
+        with contextlib.suppress(RuntimeError):  # the interpreter ends
+            self.loop.call_soon_threadsafe(function, *args)
+
+    def require_here(self) -> None:
+        """
+        Refuse what belongs to the process that this one was forked from.
+
+        Raises:
+            LocalProtocolError: It does.
+        """
+        if self.is_lost:
+            raise LocalProtocolError(
+                "this belongs to the process that this one was forked from",
+                hint="connect, serve or guard anew in the child; only the parent "
+                "can use what it has made",
+                breach="used-after-fork",
+            )
+
+    # The end.
+
+    def put_away(self) -> None:
+        """
+        Let go, in a child of fork, of everything that the parent goes on using.
+
+        The loop's epoll is left alone: it is shared with the parent, and what is
+        done to it is done to the parent's.
+        """
+        self.is_lost = True
+        nothing = os.open(os.devnull, os.O_RDWR)
+        found = {fd for resident in list(self._residents) for fd in _of(resident)}
+        found |= {key.fd for key in self._selector.get_map().values()}
+        for number in found - {-1}:
+            # The number stays taken, so that whoever closes it later, the
+            # collector of garbage for instance, closes nobody else's.
+            with contextlib.suppress(OSError):
+                os.dup2(nothing, number, inheritable=False)
+        os.close(nothing)
+
+    def stop(self) -> None:
+        """Say goodbye to all, and end the thread; for the interpreter's end."""
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self._start_to_leave)
+            self._thread.join(PATIENCE)
+
+    def _start_to_leave(self) -> None:
+        leaving = self.loop.create_task(self._leave())
+        leaving.add_done_callback(lambda _: self.loop.stop())
+
+    async def _leave(self) -> None:
+        residents = [r.leave(FAREWELL) for r in list(self._residents)]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL):
+                await asyncio.gather(*residents, return_exceptions=True)
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self.loop.shutdown_asyncgens()
+        await asyncio.sleep(0)  # transports are closed a turn after they are told
+
+
+async def _called(function: Callable[..., Result], *args: Any) -> Result:
+    return function(*args)
+
+
+async def _limited(coroutine: Coroutine[Any, Any, Result], seconds: float) -> Result:
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            return await coroutine
+    except TimeoutError as error:
+        # A peer that timed out is a TimeoutError, too.
+        if limit.expired() and not isinstance(error, DeadPeerError):
+            raise TimeoutError(f"nothing came within {seconds:g} s") from None
+        raise
+
+
+def _of(resident: Resident) -> list[int]:
+    try:
+        return list(resident.descriptors())
+    except Exception:  # noqa: BLE001 - a child of fork has nobody to complain to
+        return []
+
+
+def _would_wait_for_itself() -> LocalProtocolError:
+    return LocalProtocolError(
+        "this call waits for the background thread, and was made on it",
+        hint="callbacks run on that thread: use send_nowait or abort there, or hand "
+        "the work to a thread of yours",
+        breach="waits-for-itself",
+    )
+
+
+def _over() -> LocalProtocolError:
+    return LocalProtocolError(
+        "the interpreter is ending, and the background thread has ended",
+        hint="end what uses connections before that, with `with`",
+        breach="after-the-end",
+    )
+
+
+# The loop of this process.
+state: dict[str, Any] = {"lock": threading.Lock(), "loop": None, "is_ending": False}
+
+
+def background() -> Background:
+    """
+    Return the loop of this process; it is started when it is first needed.
+
+    Raises:
+        LocalProtocolError: The interpreter is ending.
+    """
+    with state["lock"]:
+        if state["is_ending"]:
+            raise _over()
+        if state["loop"] is None:
+            state["loop"] = Background()
+        found: Background = state["loop"]
+        return found
+
+
+def end() -> None:
+    """End the loop of this process; called when the interpreter ends."""
+    with state["lock"]:
+        state["is_ending"] = True
+        found, state["loop"] = state["loop"], None
+    if found is not None:
+        found.stop()
+
+
+def forget() -> None:
+    """Begin anew in a child of fork."""
+    state["lock"] = threading.Lock()  # another thread may have held it
+    found, state["loop"] = state["loop"], None
+    if found is not None:
+        found.put_away()
+
+
+atexit.register(end)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forget)

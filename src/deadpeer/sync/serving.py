@@ -1,0 +1,235 @@
+"""Serve peers that speak our protocol, with a thread for each."""
+
+import asyncio
+import ssl as tls
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from types import TracebackType
+from typing import Any, Self
+
+from deadpeer.aio.connection import Connection as AioConnection
+from deadpeer.aio.serving import DEFAULT, USUAL
+from deadpeer.aio.serving import Server as AioServer
+from deadpeer.aio.serving import serve_peers as aio_serve_peers
+from deadpeer.core.detectors.base import Detector
+from deadpeer.core.events import Change
+from deadpeer.core.limits import Limits
+from deadpeer.policy.heartbeat import Heartbeat
+from deadpeer.sync.background import GLANCE, Background, background
+from deadpeer.sync.changes import Following
+from deadpeer.sync.connection import Connection, facing, for_threads
+from deadpeer.sync.opening import require_plain
+from deadpeer.sync.registry import Registry
+
+__all__ = ["Server", "serve_peers"]
+
+Handler = Callable[[Connection], object]
+
+
+class Server:
+    """
+    A running server, made by ``serve_peers``; ``with`` closes it at the end.
+
+    Args:
+        background: Where it lives.
+        inner: The server there.
+
+    Attributes:
+        registry: Who is online.
+    """
+
+    def __init__(self, background: Background, inner: AioServer) -> None:
+        self._background = background
+        self._inner = inner
+        self._is_over = threading.Event()
+        self.registry = Registry(background, inner.registry)
+        background.house(self)
+        background.servers.add(self)
+
+    @property
+    def sockets(self) -> tuple[Any, ...]:
+        """The sockets that it listens on."""
+        self._background.require_here()
+        return self._inner.sockets
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on; 0 for a Unix socket."""
+        self._background.require_here()
+        return self._inner.port
+
+    def changes(self) -> Iterator[tuple[Connection, Change]]:
+        """Return an iterator of peers and what changed with them, from now on."""
+        told = self._background.ask(self._inner.changes)
+        return Following(self._background, told, self._shown)
+
+    def _shown(self, told: tuple[AioConnection, Change]) -> tuple[Connection, Change]:
+        inner, change = told
+        return facing(self._background, inner), change
+
+    def serve_forever(self) -> None:
+        """Wait until the server is closed by another thread, or this is interrupted."""
+        self._background.require_here()
+        while not self._is_over.wait(GLANCE):
+            pass
+
+    def close(self, *, within: float = 5.0) -> None:
+        """
+        Accept no more, say goodbye to every peer, and wait for the handlers.
+
+        Args:
+            within: Seconds for all of that; then connections are aborted, and
+                handlers left to find that out.
+        """
+        try:
+            self._background.call(self._inner.close(within=within))
+        finally:
+            self._background.servers.discard(self)
+            self._is_over.set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self._background.is_lost:  # otherwise it is the parent's to close
+            self.close()
+
+    # What the background asks.
+
+    def descriptors(self) -> Iterable[int]:
+        """Return the descriptors of its sockets, for a child of fork."""
+        return [sock.fileno() for sock in self._inner.sockets]
+
+    async def leave(self, within: float) -> None:
+        """
+        Say goodbye: the interpreter ends.
+
+        Args:
+            within: Seconds for all of its peers.
+        """
+        await self._inner.close(within=within)
+        self._is_over.set()
+
+
+def serve_peers(
+    handler: Handler | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    *,
+    path: str | None = None,
+    heartbeat: Heartbeat = DEFAULT,
+    limits: Limits = USUAL,
+    ssl: "tls.SSLContext | None" = None,
+    on_message: Callable[[Connection, bytes], object] | None = None,
+    on_change: Callable[[Connection, Change], object] | None = None,
+    detector: Detector | None = None,
+    safety_net: bool = True,
+    **more: Any,
+) -> Server:
+    """
+    Serve peers, and judge each of them; return the running server.
+
+    Use the server as ``with``, which says goodbye to all at the end. Callbacks
+    run on the background thread, which judges all peers of the process: they must
+    not block. They may use ``send_nowait`` and ``abort``, and put things into queues.
+
+    Args:
+        handler: Called with each peer that has agreed, in a thread of its own;
+            the connection is closed when it returns. It need not catch the ends
+            of a connection. The threads are daemons.
+        host: Where to listen; None is everywhere.
+        port: TCP port; 0 takes a free one.
+        path: A Unix socket, in place of host and port.
+        heartbeat: When to ask a peer, suspect and give it up.
+        limits: What a peer may ask for.
+        ssl: As for ``asyncio.start_server``.
+        on_message: Called with each peer and message, in place of ``recv``: the
+            cheapest way to serve very many, without a thread for each.
+        on_change: Called with each peer and change of state.
+        detector: An adaptive detector for suspicion, as an empty prototype.
+        safety_net: Whether TCP keepalive and the user timeout are set beneath,
+            twice as patient as the heartbeat.
+        **more: Passed on to asyncio's ``create_server``, such as ``backlog``,
+            ``reuse_port`` or ``sock``.
+
+    Raises:
+        ConfigError: The handler or a callback is a coroutine function.
+
+    >>> def echo(peer):
+    ...     for message in peer:
+    ...         peer.send(message)
+    >>> def main():
+    ...     with serve_peers(echo, port=7000) as server:
+    ...         server.serve_forever()
+    """
+    require_plain(handler=handler, on_message=on_message, on_change=on_change)
+    home = background()
+    server = aio_serve_peers(
+        None if handler is None else in_a_thread(home, handler),
+        host,
+        port,
+        path=path,
+        heartbeat=heartbeat,
+        limits=limits,
+        ssl=ssl,
+        on_message=for_threads(home, on_message),
+        on_change=for_threads(home, on_change),
+        detector=detector,
+        safety_net=safety_net,
+        **more,
+    )
+    return home.call(_started(home, server), rescue=_abandon)
+
+
+async def _started(home: Background, server: AioServer) -> Server:
+    return Server(home, await server)
+
+
+def _abandon(server: Server) -> None:
+    """Close a server that nobody waits for any more; on the loop."""
+    asyncio.ensure_future(server.leave(0.0))  # noqa: RUF006 - kept by its own close
+
+
+def in_a_thread(
+    home: Background, handler: Handler
+) -> Callable[[AioConnection], Awaitable[None]]:
+    """
+    Return a handler for the loop, which waits for a thread that runs the other.
+
+    Args:
+        home: Where the connections live.
+        handler: What to run.
+    """
+
+    async def handle(inner: AioConnection) -> None:
+        peer = facing(home, inner)
+        ended = asyncio.get_running_loop().create_future()
+
+        def run() -> None:
+            failed: Exception | None = None
+            try:
+                handler(peer)
+            except Exception as error:  # noqa: BLE001 - told by the server
+                failed = error
+            except SystemExit:  # ends a thread, here as everywhere
+                pass
+            home.tell(_settle, ended, failed)
+
+        threading.Thread(target=run, name=f"peer {peer.peer}", daemon=True).start()
+        await ended
+
+    return handle
+
+
+def _settle(ended: "asyncio.Future[None]", failed: Exception | None) -> None:
+    if ended.done():
+        return  # nobody waits for it any more
+    if failed is None:
+        ended.set_result(None)
+    else:
+        ended.set_exception(failed)
