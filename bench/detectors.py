@@ -4,6 +4,9 @@ A day of one-second heartbeats through each detector, in virtual time.
 The beats are synthetic, drawn from a seed: each kind of trouble alone, so that
 the table shows which one a detector minds. ``--beats`` and ``--seed`` change
 them, ``--floor`` the smallest margin.
+
+Then the same day through a ``Monitor`` with each detector, as a driver lives it: a
+ping each second, its answer a bit later, and whatever looks the monitor asks for.
 """
 
 import argparse
@@ -20,6 +23,9 @@ from deadpeer.core.detectors import (
     PhiNormal,
     TwoWindow,
 )
+from deadpeer.core.events import DrainDue, PingDue
+from deadpeer.core.monitor import Monitor
+from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.testing.replay import replay
 from deadpeer.testing.traces import Weather, synthesize
 
@@ -48,8 +54,49 @@ DETECTORS: dict[str, Maker] = {
 }
 
 
+# Seconds that an answer takes: mostly so many, and up to so many more.
+USUAL, MORE = 0.05, 0.1
+
+
+def watched(detector: Detector | None, *, pings: int, seed: int) -> tuple[float, int]:
+    """Return the seconds that it took to watch a peer, and how many looks."""
+    chance = random.Random(seed)
+    # One second from ping to ping: an interval counts from the answer.
+    heartbeat = Heartbeat(interval=1 - USUAL - MORE / 2, timeout=1)
+    answers = [USUAL + MORE * chance.random() for _ in range(pings)]
+    began = time.perf_counter()
+    monitor = Monitor(heartbeat, now=0.0, detector=detector)
+    looks = answered = told = 0
+    while answered < pings:
+        now = monitor.wake_at
+        looks += 1
+        for event in monitor.advance(now=now):
+            if isinstance(event, PingDue):
+                monitor.pinged(now=now)
+                monitor.answered(event.sequence, now=now + answers[answered])
+                answered += 1
+            elif isinstance(event, DrainDue):
+                told += len(monitor.drained(now=now))
+            else:
+                told += 1
+    took = time.perf_counter() - began
+    assert not told, "a peer that answers each ping is not worth a word"
+    return took, looks
+
+
+def watch_all(*, pings: int, seed: int) -> None:
+    """Print how long a day took through a monitor with each detector."""
+    print(f"\n| through a monitor, {pings} answered pings | took | a ping | looks |")
+    print("| --- | ---: | ---: | ---: |")
+    makers: dict[str, Maker | None] = {"none: last seen": None, **DETECTORS}
+    for name, make in makers.items():
+        detector = None if make is None else make(0.5)
+        took, looks = watched(detector, pings=pings, seed=seed)
+        print(f"| {name} | {took:.2f} s | {took / pings * 1e6:.1f} µs | {looks} |")
+
+
 def main() -> None:
-    """Print one table for each kind of weather."""
+    """Print one table for each kind of weather, and one for monitors."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--beats", type=int, default=DAY)
     parser.add_argument("--seed", type=int, default=1)
@@ -73,6 +120,7 @@ def main() -> None:
                 f" | {told.length:.2f} s | {told.accuracy:.5f} |"
             )
     print(f"\nslowest: {slowest:.2f} s")
+    watch_all(pings=asked.beats, seed=asked.seed)
 
 
 if __name__ == "__main__":

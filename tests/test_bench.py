@@ -78,3 +78,12 @@ def test_a_table_names_every_subject_and_says_when_ours_is_missing():
     assert ended.returncode == NOT_MEASURED, ended.stderr
     assert "| floor " in ended.stdout
     assert "deadpeer was not measured" in ended.stdout
+
+
+def test_every_detector_watches_a_peer_that_answers_and_says_nothing():
+    ended = run("detectors.py", "--beats", "300")
+
+    assert ended.returncode == 0, ended.stderr
+    _, monitors = ended.stdout.split("through a monitor, 300 answered pings")
+    rows = [line for line in monitors.splitlines() if line.endswith("599 |")]
+    assert len(rows) == 7

@@ -5,6 +5,7 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -359,3 +360,12 @@ def test_no_real_socket_plays_what_needs_virtual_time():
     near, far = socket.socketpair()
     with near, far, pytest.raises(ConfigError, match="needs virtual time"):
         ScriptedPeer(far, SCRIPTS["the cable is pulled"])
+
+
+def test_the_page_shows_the_example_as_it_is():
+    house = Path(__file__).parents[2]
+    page = (house / "docs/how-to/write-a-driver.md").read_text(encoding="utf-8")
+    example = (house / "examples/select_loop/select_loop.py").read_text("utf-8")
+    loop = example[example.index("class SelectLoop") : example.index("\n\ndef main")]
+
+    assert loop.rstrip() in page
