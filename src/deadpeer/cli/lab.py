@@ -18,7 +18,7 @@ from deadpeer.errors import MissingExtra, UnsupportedError
 from deadpeer.kernel.sysctl.values import effective_defaults
 from deadpeer.lab.rendering.page import page, poster
 from deadpeer.lab.rendering.watching import Watching
-from deadpeer.lab.scenario import Run, Scenario
+from deadpeer.lab.scenario import FALSE_TIME, LOOPS, Run, Scenario
 from deadpeer.lab.selection import choose_cells
 from deadpeer.policy.keepalive import Keepalive
 
@@ -34,6 +34,8 @@ DECIDED = (
     "family",
     "only",
     "full",
+    "heartbeats",
+    "loop",
     "keepalive",
     "allow_stalled_reader",
     "list_only",
@@ -72,6 +74,18 @@ SHOWING = ("details", "report", "no_report", "svg")
     " Repeated, all must match.",
 )
 @click.option("--full", is_flag=True, help="Run every fault in every state.")
+@click.option(
+    "--heartbeats/--no-heartbeats",
+    default=None,
+    help="Run all of the heartbeats (with --full, each at full length) and of the"
+    " kernel's settings only what they are compared with; or no heartbeats.",
+)
+@click.option(
+    "--loop",
+    type=click.Choice(list(LOOPS)),
+    default=LOOPS[0],
+    help=f"What the heartbeats run on ({LOOPS[0]}).",
+)
 @click.option("--list", "list_only", is_flag=True, help="List the cells; run nothing.")
 @click.option(
     "--keepalive",
@@ -117,6 +131,8 @@ def command(
     family: str,
     only: tuple[str, ...],
     full: bool,
+    heartbeats: bool | None,
+    loop: str,
     list_only: bool,
     keepalive: Keepalive | None,
     allow_stalled_reader: bool,
@@ -132,13 +148,15 @@ def command(
 
     Builds networks of its own (namespaces; root or unprivileged), brings
     connections into every state that TCP can be in, pulls the cable, and
-    compares what each connection was told with what was predicted. Nothing
-    else on this machine is touched, and nothing is left behind.
+    compares what each connection was told with what was predicted; beside them
+    peers that are asked by heartbeats. Nothing else on this machine is touched,
+    and nothing is left behind.
 
     \b
     deadpeer lab
     deadpeer lab --within 6 --only cable --only idle,unacknowledged
     deadpeer lab --keepalive 5,1,3
+    deadpeer lab --heartbeats --loop threads
     deadpeer lab --from deadpeer-lab.html --details
 
     Exits with 0 if every measurement lies within its prediction, else with 1.
@@ -148,6 +166,8 @@ def command(
     refuse_together(ctx, "report", ["no_report"])
     refuse_together(ctx, "keepalive", ["allow_stalled_reader"])
     refuse_together(ctx, "as_json", ["details"])
+    if heartbeats is False:
+        refuse_together(ctx, "heartbeats", ["loop"])
     pages = _places(report, svg, default=not (as_json or no_report or earlier))
     if earlier is not None:
         run = read_run(earlier)
@@ -160,6 +180,8 @@ def command(
             families=FAMILIES[family],
             only=only,
             full=full,
+            heartbeats=heartbeats,
+            loop=loop,
             custom=keepalive,
             allow_stalled_reader=allow_stalled_reader,
             defaults=effective_defaults(),
@@ -201,8 +223,11 @@ def _list(scenario: Scenario, *, as_json: bool) -> None:
 
 
 def _measure(scenario: Scenario) -> Run:
-    watching = Watching(choose_cells(scenario))  # refuses what cannot be run
+    cells = choose_cells(scenario)  # refuses what cannot be run
+    watching = Watching(cells)
     _require_lab()
+    _require_loop(scenario.loop)
+    _tell_what_is_left_out(scenario)
     from deadpeer.lab.runner import run
 
     with watched(messages(), scenario, watching) as listener:
@@ -222,6 +247,25 @@ def _require_lab() -> None:
             hint="pip install 'deadpeer[lab]'",
             extra="lab",
         )
+
+
+def _require_loop(loop: str) -> None:
+    if loop == "uvloop" and find_spec("uvloop") is None:
+        raise MissingExtra(
+            "--loop uvloop needs uvloop, which is not installed",
+            hint="pip install 'deadpeer[uvloop]'",
+            extra="uvloop",
+        )
+
+
+def _tell_what_is_left_out(scenario: Scenario) -> None:
+    every = scenario.heartbeats or (scenario.full and scenario.heartbeats is None)
+    if every and FALSE_TIME in scenario.lacks:
+        line = (
+            "no wall clock is stepped: that needs libfaketime"
+            " (apt-get install libfaketime)"
+        )
+        messages().print(Text(f"lab: {line}"))
 
 
 def _write(

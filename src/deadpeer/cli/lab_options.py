@@ -66,7 +66,7 @@ def refuse_together(ctx: click.Context, name: str, others: Iterable[str]) -> Non
         others: The others' parameters.
     """
     flags = {
-        param.name: max(param.opts, key=len)
+        param.name: max(_spellings(ctx, param), key=len)
         for param in reversed(ctx.command.params)
         if ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
     }
@@ -75,3 +75,9 @@ def refuse_together(ctx: click.Context, name: str, others: Iterable[str]) -> Non
         raise click.UsageError(
             f"{flags[name]} and {clashes[0]} do not go together", ctx
         )
+
+
+def _spellings(ctx: click.Context, param: click.Parameter) -> list[str]:
+    """Return how an option is written that has the value which it has."""
+    denied = param.secondary_opts and not ctx.params.get(param.name or "")
+    return param.secondary_opts if denied else param.opts

@@ -117,7 +117,8 @@ class _Teller:
         """Hear news; most of it is not worth a line."""
         watching = self.watching
         watching.hear(news)
-        if news.what == "struck" and news.fault == str(watching.main):
+        is_main = news.what == "struck" and news.fault == str(watching.main)
+        if is_main and watching.since == 0:  # a second network may meet it, too
             left = max(0.0, watching.total - watching.elapsed)
             self.say(f"{DONE[watching.main]}; watching for {about(round(left))}")
         since = watching.since

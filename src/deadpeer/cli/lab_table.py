@@ -172,9 +172,7 @@ def _glance_cell(row: Row | None) -> Text:
         return Text(row.verdict if several else f"{word} FAILED", style=BAD)
     if not row.is_noticed:
         return Text(word, style="red")
-    promise = row.cell.setting.promise
-    kept = promise is not None and row.reports[-1] <= promise
-    return Text(word, style=GOOD if kept else "")
+    return Text(word, style=GOOD if row.is_kept else "")
 
 
 def print_cells(console: Console, cells: Sequence[Cell]) -> None:

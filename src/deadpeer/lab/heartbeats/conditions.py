@@ -19,6 +19,8 @@ __all__ = ["Conditions", "conditions_for"]
 
 # Round trips where loss or a blocked loop is looked at, in seconds.
 LOSSY_RTT = 0.1
+# And by how much a packet's way varies there, each way.
+JITTER = 0.02
 BLOCKED_RTT = 0.2
 
 LOSS = {Fault.LOSS_OF_5: 0.05, Fault.LOSS_OF_30: 0.3}
@@ -111,7 +113,7 @@ def lossy(
 ) -> Conditions:
     """Return the conditions under loss, with a timeout that luck hardly reaches."""
     delay = max(LOSSY_RTT, scenario.rtt) / 2
-    weather = Weather(delay=delay, loss=loss)
+    weather = Weather(delay=delay, jitter=JITTER, loss=loss)
     lasts = LONG_LOSS if scenario.full else QUICK_LOSS * scenario.within
     defaults = scenario.defaults
     if "rto_max" not in scenario.lacks:

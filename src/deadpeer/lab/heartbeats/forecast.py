@@ -83,8 +83,11 @@ def forecast(cell: Cell, plan: Conditions, heard: Heard) -> Forecast:
         plan: What it goes through.
         heard: What is known of its connection.
     """
+    interval, timeout = plan.heartbeat.interval, plan.heartbeat.timeout
+    asks = f"asked after {interval:.3g} s, {timeout:.3g} s to answer"
     if cell.peer_lives:
-        return said(Expectation.ALIVE, (math.inf, math.inf), "the peer lives")
+        why = f"the peer lives; {asks}"
+        return said(Expectation.ALIVE, (math.inf, math.inf), why)
     if cell.fault.says_goodbye:
         span = (0.0, 2 * heard.rtt + GOODBYE)
         return said(Expectation.CLOSED, span, "the peer's kernel says goodbye")
@@ -102,7 +105,8 @@ def forecast(cell: Cell, plan: Conditions, heard: Heard) -> Forecast:
             span, why = after_standing_still(plan, heard), "no answer after we woke"
         case _:
             span, why = silent, "no answer to the ping"
-    return said(Expectation.DEAD, (max(0.0, span[0]), span[1]), why)
+    span = max(0.0, span[0]), span[1]
+    return said(Expectation.DEAD, span, f"{why}; {asks}")
 
 
 def silence(plan: Conditions, heard: Heard) -> Span:

@@ -51,7 +51,7 @@ GOODBYES = (Fault.PROCESS_KILLED, Fault.NORMAL_CLOSE)
 BUSY = {
     Fault.SILENT_DROP: (Situation.UNACKNOWLEDGED, Situation.ZERO_WINDOW),
     Fault.PROCESS_STOPPED: (Situation.UNACKNOWLEDGED, Situation.ZERO_WINDOW),
-    Fault.CABLE: (Situation.UNACKNOWLEDGED,),
+    Fault.CABLE: (Situation.UNACKNOWLEDGED, Situation.ZERO_WINDOW),
 }
 
 

@@ -17,6 +17,8 @@ def digest(run: Run) -> tuple[Section, ...]:
     """
     Return the sections that make the point: one fault, every setting, the live.
 
+    And beside it the one that nobody but heartbeats sees: a stopped process.
+
     Settings that miss the same states share a section, and all outages a row.
 
     Args:
@@ -32,7 +34,14 @@ def digest(run: Run) -> tuple[Section, ...]:
             found.append(_of_the_living(run, section))
         elif section.fault is compared.fault:
             _add(found, section, *section.settings)
+        elif section.fault is Fault.PROCESS_STOPPED and _is_best(section):
+            found.append(section)
     return tuple(found)
+
+
+def _is_best(section: Section) -> bool:
+    """Return whether a section shows what was promised something, or asks."""
+    return any(s.promise is not None or s.heartbeat for s in section.settings)
 
 
 def _add(found: list[Section], section: Section, setting: Setting) -> None:
@@ -54,6 +63,8 @@ def _missed(section: Section) -> set[Situation]:
 
 def _of_the_living(run: Run, section: Section) -> Section:
     def kind(row: Row) -> str:
+        if row.cell.situation is Situation.BYSTANDER:
+            return "on a host beside"
         cut = row.cell.fault is Fault.OUTAGE
         return f"outage of {about(outage(run.scenario))}" if cut else row.label
 

@@ -15,6 +15,7 @@ from deadpeer.lab.rendering.page_style import STYLE
 from deadpeer.lab.rendering.page_tables import (
     failures_list,
     glance_table,
+    heartbeats_table,
     measurements_table,
     settings_table,
 )
@@ -128,9 +129,21 @@ def _pictures(run: Run) -> Iterator[Markup]:
     if compared:
         caption = f"When it was noticed: {DONE[compared.fault]}"
         yield glance_table(compared, caption)
-    if len(list(_rows(whole))) > len(list(_rows(short))):
+    if len(list(_rows(whole))) == len(list(_rows(short))):
+        return
+    # Heartbeats are watched for much longer, so they have a scale of their own.
+    kernel = tuple(s for s in whole if not _beats(s))
+    asked = tuple(s for s in whole if _beats(s))
+    if kernel:
         yield element("h2", "Every connection")
-        yield from _at_both_widths(run, "every", whole)
+        yield from _at_both_widths(run, "every", kernel)
+    if asked:
+        yield element("h2", "Every connection with heartbeats")
+        yield from _at_both_widths(run, "asked", asked)
+
+
+def _beats(section: Section) -> bool:
+    return section.rows[0].cell.setting.heartbeat is not None
 
 
 def _rows(found: tuple[Section, ...]) -> Iterator[object]:
@@ -167,6 +180,9 @@ def _tables(run: Run) -> Iterator[Markup]:
     yield measurements_table(found, caption)
     yield element("h2", "The settings compared")
     yield settings_table(run.settings, "What is in force on each socket")
+    if any(m.cell.setting.heartbeat for m in run.measurements):
+        caption = "The heartbeats: silence before a question, time for the answer"
+        yield heartbeats_table(run.measurements, caption)
 
 
 def _background(run: Run) -> Iterator[Markup]:
@@ -195,6 +211,8 @@ def _machine(run: Run) -> Iterator[tuple[str, str]]:
     yield "Took", about(round(run.took, 1))
     yield "IP versions", " and ".join(f"IPv{family}" for family in scenario.families)
     yield "Round trip", about(scenario.rtt) if scenario.rtt else "a plain cable"
+    if any(m.cell.setting.heartbeat for m in run.measurements):
+        yield "Heartbeats run on", scenario.loop
     if run.precision:
         yield "The lab's wires", str(run.precision)
     yield "Connections", str(len(run.measurements))

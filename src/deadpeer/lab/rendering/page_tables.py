@@ -6,13 +6,22 @@ from deadpeer.lab.rendering.markup import Markup, element
 from deadpeer.lab.rendering.report import Glance, Section
 from deadpeer.lab.rendering.row import Row, story
 from deadpeer.lab.rendering.words import (
+    DONE,
     about,
     state_label,
     title_of,
 )
 from deadpeer.lab.scenario import Measurement, Setting
+from deadpeer.lab.terms import Fault
+from deadpeer.policy.heartbeat import Heartbeat
 
-__all__ = ["failures_list", "glance_table", "measurements_table", "settings_table"]
+__all__ = [
+    "failures_list",
+    "glance_table",
+    "heartbeats_table",
+    "measurements_table",
+    "settings_table",
+]
 
 
 def glance_table(compared: Glance, caption: str) -> Markup:
@@ -39,9 +48,7 @@ def _glance_cell(row: Row) -> Markup:
         return element("td", f"{row.verdict}: {row.measured}", class_="bad")
     if not row.is_noticed:
         return element("td", row.measured, class_="bad")
-    promise = row.cell.setting.promise
-    kept = promise is not None and row.reports[-1] <= promise
-    return element("td", row.measured, class_="good" if kept else None)
+    return element("td", row.measured, class_="good" if row.is_kept else None)
 
 
 def measurements_table(sections: Iterable[Section], caption: str) -> Markup:
@@ -126,6 +133,30 @@ def _settings_row(setting: Setting) -> Markup:
     ]
     cells = [element("td", value) for value in values]
     return element("tr", _header(setting.name, scope="row"), *cells)
+
+
+def heartbeats_table(measurements: Iterable[Measurement], caption: str) -> Markup:
+    """
+    Return the heartbeats, each with what it was for.
+
+    Args:
+        measurements: Where they are found.
+        caption: What the table is.
+    """
+    found: dict[Heartbeat, dict[Fault, None]] = {}
+    for m in measurements:
+        if m.cell.setting.heartbeat:
+            found.setdefault(m.cell.setting.heartbeat, {})[m.cell.fault] = None
+    rows = [
+        element(
+            "tr",
+            element("td", about(round(heartbeat.interval, 2))),
+            element("td", about(round(heartbeat.timeout, 2))),
+            element("td", ", ".join(DONE[fault] for fault in faults)),
+        )
+        for heartbeat, faults in found.items()
+    ]
+    return _table(caption, ["interval", "timeout", "where"], rows)
 
 
 def _table(caption: str, heads: Iterable[str], body: Iterable[Markup]) -> Markup:

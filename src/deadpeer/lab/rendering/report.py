@@ -5,6 +5,7 @@ Cells that differ only in their timing or their IP version are read as one row;
 so a table has a row for each thing that can happen, and not for each connection.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -19,7 +20,7 @@ from deadpeer.lab.rendering.words import (
 )
 from deadpeer.lab.scenario import Cell, Measurement, Run, Setting
 from deadpeer.lab.selection import outage
-from deadpeer.lab.terms import Fault, Situation
+from deadpeer.lab.terms import HARDSHIPS, Fault, Situation
 
 __all__ = [
     "Glance",
@@ -31,10 +32,13 @@ __all__ = [
     "sections",
 ]
 
-# A fault with fewer situations than this shares a section with others.
+# A fault with fewer situations than this shares a section with others; with
+# heartbeats, where there are fewer situations, this many.
 WORTH_A_SECTION = 3
+WORTH_A_BEAT = 2
 
 LIVE = "Live peers"
+LIVE_BESIDE = "Live peers, judged by heartbeats"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,12 +89,27 @@ def sections(run: Run) -> tuple[Section, ...]:
     rows = _rows(run.measurements)
     found: list[Section] = []
     for setting in _settings(run):
-        mine = [r for r in rows if r.cell.setting.name == setting.name]
-        found += _about_deaths(setting, [r for r in mine if not r.is_live])
-    live = tuple(_relabelled(run, row) for row in rows if row.is_live)
-    if live:
-        found.append(Section(title=LIVE, verdict=_lived(live), rows=live))
+        dead = [
+            r for r in rows if r.cell.setting.name == setting.name and not r.is_live
+        ]
+        found += _about_deaths(setting, [r for r in dead if not _is_hard(r)])
+        hard = tuple(_relabelled(run, r) for r in dead if _is_hard(r))
+        if hard:
+            title = f"{title_of(setting)}, who died during a hardship"
+            verdict = _judged(setting, hard)
+            found.append(
+                Section(title=title, verdict=verdict, rows=hard, settings=(setting,))
+            )
+    live = [_relabelled(run, row) for row in rows if row.is_live]
+    for title, beats in ((LIVE, False), (LIVE_BESIDE, True)):
+        mine = tuple(row for row in live if _beats(row) == beats)
+        if mine:
+            found.append(Section(title=title, verdict=_lived(mine), rows=mine))
     return tuple(found)
+
+
+def _beats(row: Row) -> bool:
+    return row.cell.setting.heartbeat is not None
 
 
 def one_by_one(found: Iterable[Section]) -> tuple[Section, ...]:
@@ -98,7 +117,7 @@ def one_by_one(found: Iterable[Section]) -> tuple[Section, ...]:
     return tuple(
         replace(
             section,
-            rows=tuple(
+            rows=_numbered(
                 Row(label=_told_apart(m.cell, row), measurements=(m,))
                 for row in section.rows
                 for m in row.measurements
@@ -106,6 +125,18 @@ def one_by_one(found: Iterable[Section]) -> tuple[Section, ...]:
         )
         for section in found
     )
+
+
+def _numbered(rows: Iterable[Row]) -> tuple[Row, ...]:
+    """Return the rows; those that are the same in every way get numbers."""
+    seen: Counter[str] = Counter()
+    found = []
+    for row in rows:
+        seen[row.label] += 1
+        number = seen[row.label]
+        label = f"{row.label} ({number})" if number > 1 else row.label
+        found.append(replace(row, label=label))
+    return tuple(found)
 
 
 def outside(run: Run) -> tuple[Measurement, ...]:
@@ -182,7 +213,7 @@ def _about_deaths(setting: Setting, rows: list[Row]) -> Iterator[Section]:
     rest: list[Row] = []
     for fault in Fault:
         mine = tuple(row for row in rows if row.cell.fault is fault)
-        if len(mine) < WORTH_A_SECTION:
+        if len(mine) < _least(setting, fault):
             rest += (replace(r, label=f"{fault}: {r.label}") for r in mine)
             continue
         title = f"{title_of(setting)}, {DONE[fault]}"
@@ -201,6 +232,13 @@ def _about_deaths(setting: Setting, rows: list[Row]) -> Iterator[Section]:
             rows=tuple(rest),
             settings=(setting,),
         )
+
+
+def _least(setting: Setting, fault: Fault) -> int:
+    """Return how many situations make a section."""
+    # What the kernel cannot see is not mixed with what it can.
+    beats = setting.heartbeat is not None or fault is Fault.PROCESS_STOPPED
+    return WORTH_A_BEAT if beats else WORTH_A_SECTION
 
 
 def _judged(setting: Setting, rows: tuple[Row, ...]) -> str:
@@ -222,8 +260,14 @@ def _verdict(setting: Setting, rows: tuple[Row, ...]) -> str:
         if late:
             return f"{late} of {len(rows)} later than the promised {promise}"
         return f"all within {promise}, the last after {exactly(last)}"
+    if {row.cell.fault for row in rows} == {Fault.PROCESS_STOPPED}:
+        return "unnoticed: its kernel answers for it"
     when = f", {only_when(missed)}" if only_when(missed) else ""
     return f"unnoticed in {unnoticed} of {len(rows)}{when}"
+
+
+def _is_hard(row: Row) -> bool:
+    return row.cell.fault in HARDSHIPS
 
 
 def _lived(rows: tuple[Row, ...]) -> str:

@@ -53,6 +53,16 @@ class Row:
         return len(self.reports) == len(self.measurements)
 
     @property
+    def is_kept(self) -> bool:
+        """Whether every report came within what was promised."""
+        if not self.is_noticed:
+            return False
+        promise = self.cell.setting.promise
+        if promise is None:  # a heartbeat's own prediction is its promise
+            return self.cell.setting.heartbeat is not None and not self.failures
+        return self.reports[-1] <= promise
+
+    @property
     def earliest(self) -> float:
         """The earliest report that was predicted, in seconds after the fault."""
         return min(cell.earliest for cell in self.cells)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from deadpeer.lab.heartbeats.forecast import SLACK
 from deadpeer.lab.rendering.report import glance, headline, sections
 from deadpeer.lab.rendering.row import Row
 from deadpeer.lab.rendering.words import DONE, about, exactly, only_when, used
@@ -22,6 +23,8 @@ def summary(run: Run) -> tuple[str, ...]:
         *_about_faults(run),
         *_about_protected(run),
         *_about_others(run),
+        *_about_heartbeats(run),
+        *_about_stopped(run),
         *_about_live(run),
         f"{headline(run)}.",
     )
@@ -60,7 +63,9 @@ def _about_protected(run: Run) -> Iterator[str]:
 
 
 def _is_promised(m: Measurement) -> bool:
-    dies = not (m.cell.peer_lives or m.cell.fault.says_goodbye)
+    # A kernel that answers for a stopped process was never promised to be seen.
+    told = m.cell.fault.says_goodbye or m.cell.fault is Fault.PROCESS_STOPPED
+    dies = not (m.cell.peer_lives or told)
     return dies and m.cell.setting.promise is not None
 
 
@@ -85,6 +90,43 @@ def _about_others(run: Run) -> Iterator[str]:
 def _when(missed: list[Row]) -> str:
     when = only_when(row.cell.situation for row in missed)
     return f" ({when})" if when else ""
+
+
+def _about_heartbeats(run: Run) -> Iterator[str]:
+    """Yield a sentence on those whose application asks."""
+    asked = [m for m in run.measurements if _is_asked(m)]
+    if not asked:
+        return
+    in_time = sum(m.at is not None and m.at <= m.cell.latest for m in asked)
+    yield (
+        f"Connections with heartbeats: {in_time} of {len(asked)} deaths known within"
+        f" interval and timeout after the last byte heard, and {SLACK * 1e3:.0f} ms;"
+        " a watcher that stood still counts from its waking."
+    )
+
+
+def _is_asked(m: Measurement) -> bool:
+    dies = not (m.cell.peer_lives or m.cell.fault.says_goodbye)
+    return dies and m.cell.setting.heartbeat is not None
+
+
+def _about_stopped(run: Run) -> Iterator[str]:
+    """Yield a sentence on what only an answer of the peer's program tells."""
+    stopped = [
+        m
+        for m in run.measurements
+        if m.cell.fault is Fault.PROCESS_STOPPED and not m.cell.peer_lives
+    ]
+    kernel = [m for m in stopped if m.cell.setting.heartbeat is None]
+    found = [m.at for m in stopped if _is_asked(m) and m.at is not None]
+    if not (kernel and found):
+        return
+    noticed = sum(m.at is not None for m in kernel)
+    yield (
+        f"Peer's process stopped: noticed by {noticed} of {len(kernel)} connections"
+        f" that rely on the kernel, and with heartbeats after {exactly(max(found))} at"
+        " the latest."
+    )
 
 
 def _about_live(run: Run) -> Iterator[str]:

@@ -134,7 +134,7 @@ class Watching:
     def _groups(self) -> dict[Key, list[Cell]]:
         groups: dict[Key, list[Cell]] = {}
         for cell in self.cells:
-            if cell.fault is self.main:
+            if cell.fault is self.main and not cell.peer_lives:
                 key = cell.situation, cell.setting.name
                 groups.setdefault(key, []).append(cell)
         return groups

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from deadpeer.lab.scenario import Setting
 from deadpeer.lab.terms import Fault, Situation
+from deadpeer.policy.heartbeat import Heartbeat
 
 __all__ = [
     "DONE",
@@ -12,6 +13,7 @@ __all__ = [
     "SITUATIONS",
     "about",
     "exactly",
+    "heartbeat_in_words",
     "only_when",
     "settings_in_words",
     "span",
@@ -48,9 +50,9 @@ FAULTS = {
     Fault.SLOW_LINK: "The link carries 1 Mbit/s, and a large message fills it. The"
     " peer lives, however long its answer waits behind that.",
     Fault.LOSS_OF_5: "One packet in twenty is lost, each way, at a round trip of"
-    " 100 ms. TCP sends it again, later and later.",
+    " 100 ms with jitter. TCP sends it again, later and later.",
     Fault.LOSS_OF_30: "Three packets in ten are lost, each way, at a round trip of"
-    " 100 ms.",
+    " 100 ms with jitter.",
     Fault.WATCHER_STOPPED: "The watching process stands still and goes on later. It"
     " was the slow one, and may accuse nobody who lives.",
     Fault.LOOP_BLOCKED: "Something blocks the watcher's event loop for 1.5 s.",
@@ -177,6 +179,8 @@ def settings_in_words(setting: Setting) -> str:
     >>> settings_in_words(Setting(name="x", keepalive=alone, defaults=LINUX.defaults))
     'keepalive off, user timeout 4 s'
     """
+    if setting.heartbeat:
+        return heartbeat_in_words(setting.heartbeat)
     keepalive = setting.keepalive.over(setting.defaults)
     words = ["keepalive off"]
     if keepalive.on:
@@ -191,6 +195,17 @@ def settings_in_words(setting: Setting) -> str:
     if setting.keepalive.rto_max:
         words.append(f"RTO max {about(setting.keepalive.rto_max)}")
     return ", ".join(words)
+
+
+def heartbeat_in_words(heartbeat: Heartbeat) -> str:
+    """
+    Return when a heartbeat asks, and how long it waits.
+
+    >>> heartbeat_in_words(Heartbeat(interval=20, timeout=10))
+    'asks after 20 s of silence, waits for 10 s'
+    """
+    interval, timeout = round(heartbeat.interval, 2), round(heartbeat.timeout, 2)
+    return f"asks after {about(interval)} of silence, waits for {about(timeout)}"
 
 
 def about(seconds: float | None) -> str:
