@@ -168,35 +168,36 @@ def test_an_open_question_is_looked_at_in_its_instant_and_again_soon():
 
 
 @pytest.mark.parametrize(
-    ("lateness", "stretched", "counts_at"),
+    ("now", "stretched", "counts_at"),
     [
-        (0.05, 0.0, 20.0),  # usual
-        (0.5, 0.5, 20.5),  # looked at in its instant, and 0.5 s more from then
-        (8.0, 8.0, 28.0),
-        (50.0, 8.0, 28.0),
+        (21.04, 0.0, 20.0),  # usual
+        (22.0, 1.0, 20.0),  # long before the deadline
+        (26.0, 5.0, 23.0),  # 5 s more from now: until 31
+        (60.0, 39.0, 59.0),  # what was left in 21, and no more: until 67
     ],
 )
-def test_what_was_lost_is_granted_once_more_up_to_the_timeout(
-    lateness, stretched, counts_at
-):
+def test_what_was_lost_is_granted_up_to_what_was_left(now, stretched, counts_at):
     peer = asked(state=SUSPECT)
-    peer.wake_at = 28.0
-    judge(RULES, peer, now=28.0, facts=Facts(lateness=lateness))
+    peer.wake_at = 21.0
+    judge(RULES, peer, now=now)
     assert (peer.stretched, peer.counts_at) == (stretched, counts_at)
 
 
 def test_what_is_granted_is_used_up():
-    peer = asked(state=SUSPECT, stretched=7.0)
-    peer.wake_at = 28.0
-    judge(RULES, peer, now=30.0)
-    # Two seconds late, but one is left to grant: until 31, so three are used.
-    assert (peer.stretched, peer.counts_at) == (10.0, 23.0)
+    peer = asked(state=SUSPECT, stretched=4.0)
+    peer.wake_at = 21.0
+    judge(RULES, peer, now=26.0)
+    # Five seconds late, but four are left to grant: until 30.
+    assert (peer.stretched, peer.counts_at) == (9.0, 22.0)
     judge(RULES, peer, now=40.0)
-    assert (peer.stretched, peer.counts_at) == (10.0, 23.0)
-    peer = asked(state=SUSPECT, stretched=8.0)
+    assert (peer.stretched, peer.counts_at) == (28.0, 22.0)
+
+
+def test_at_the_deadline_nothing_is_left_to_grant():
+    peer = asked(state=SUSPECT)
     peer.wake_at = 28.0
     judge(RULES, peer, now=30.0)
-    assert (peer.stretched, peer.counts_at) == (8.0, 20.0)
+    assert (peer.stretched, peer.counts_at) == (2.0, 20.0)
 
 
 def test_lateness_long_before_the_deadline_moves_nothing():
@@ -207,9 +208,9 @@ def test_lateness_long_before_the_deadline_moves_nothing():
 
 def test_a_late_drain_is_granted_by_what_it_was_late():
     peer = asked(state=SUSPECT)
-    peer.wake_at = 28.0
-    assert judge(RULES, peer, now=30.0, facts=DRAINED) == (NOTHING, 32.0)
-    assert peer.stretched == 4.0
+    peer.wake_at = 21.0
+    assert judge(RULES, peer, now=26.0, facts=DRAINED) == (NOTHING, 31.0)
+    assert peer.stretched == 5.0
 
 
 @pytest.mark.parametrize(

@@ -264,21 +264,23 @@ def look_at_open_question(
 
 def stretch(rules: Heartbeat, row: Row, *, now: float, lateness: float) -> None:
     """
-    Grant the peer the time that this watcher lost, up to one more timeout.
+    Grant the peer the time that this watcher lost, and no more of the timeout
+    than was left when it should have looked; up to one more timeout in all.
 
     What was late here may be late in this machine's network, too. Source of the
     idea: Dadgar, Phillips and Currey, Lifeguard, arXiv 1707.00788, section 4.
     """
     if lateness <= PUNCTUAL:
         return
-    extra = min(lateness, rules.timeout - row.stretched)
-    if extra <= 0:
-        return  # always late is no excuse for ever
-    counts_at = max(row.counts_at, now + extra - rules.timeout)
-    # What was lost is used up, too: a watcher that is always late by a second
-    # would otherwise lose a second for each that it grants.
-    row.stretched += max(extra, counts_at - row.counts_at)
-    row.counts_at = counts_at
+    # So a block of any length puts the verdict off by no more than its length.
+    left = rules.timeout - (row.wake_at - row.counts_at)
+    # Always late is no excuse for ever, and what was lost is used up, too: who is
+    # always late by a second would otherwise lose one for each that is granted.
+    extra = min(lateness, left, rules.timeout - row.stretched)
+    before = row.counts_at
+    if extra > 0:
+        row.counts_at = max(before, now + extra - rules.timeout)
+    row.stretched += max(lateness, row.counts_at - before)
 
 
 def accuse(
