@@ -34,6 +34,9 @@ from deadpeer.testing import (
 
 # In virtual time nothing is late: equal is equal, but for a rounding.
 EXACT = {"tolerance": 1e-6, "tick": TICK}
+# Where the script begins at another reading of the clock, sums round otherwise, and
+# what falls on a deadline may be seen at the next tick.
+A_TICK_OFF = {"tolerance": 1.01 * TICK, "tick": TICK}
 
 # A fifth of a second of silence, and one for the answer.
 QUICK = 0.2
@@ -80,7 +83,7 @@ def test_whatever_happens_the_guard_tells_what_the_simulation_tells(io_first, sc
 @given(script=scripts(acts=OF_PROGRAMS))
 def test_whatever_happens_our_own_protocol_tells_the_same(io_first, script):
     make = lambda: VirtualConnection(io_first=io_first)  # noqa: E731
-    check_driver(make, scripts=[script], **EXACT)
+    check_driver(make, scripts=[script], **A_TICK_OFF)
 
 
 def select_socket(sock: socket.socket, script: Script, begin) -> list[Change]:
