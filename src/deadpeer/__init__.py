@@ -8,6 +8,8 @@ Know in seconds, not hours, that the other end of a TCP connection is gone.
     sock = deadpeer.create_connection(("db.example", 5432), within=10)
     with deadpeer.map_errors(sock):
         sock.recv(1)            # PeerDead within 10 s of the peer's death
+
+Heartbeats are in ``deadpeer.aio`` and, under the same names, in ``deadpeer.sync``.
 """
 
 from importlib import import_module
@@ -35,11 +37,20 @@ from deadpeer.errors import (
 )
 
 if TYPE_CHECKING:
+    from deadpeer import aio, sync
     from deadpeer.kernel.connecting import create_connection
     from deadpeer.kernel.inspection import Inspection, inspect
     from deadpeer.kernel.protection import Protection, protect
     from deadpeer.kernel.verdicts import map_errors
-    from deadpeer.policy import Assessment, Keepalive, Plan, State, assess, plan
+    from deadpeer.policy import (
+        Assessment,
+        Heartbeat,
+        Keepalive,
+        Plan,
+        State,
+        assess,
+        plan,
+    )
 
 __all__ = [
     "AccessDenied",
@@ -47,6 +58,7 @@ __all__ = [
     "ConfigError",
     "ConnectionDestroyed",
     "DeadPeerError",
+    "Heartbeat",
     "Inspection",
     "Keepalive",
     "KernelRefused",
@@ -67,12 +79,14 @@ __all__ = [
     "State",
     "UnsupportedError",
     "__version__",
+    "aio",
     "assess",
     "create_connection",
     "inspect",
     "map_errors",
     "plan",
     "protect",
+    "sync",
 ]
 
 __version__ = "0.1.0"
@@ -81,6 +95,7 @@ __version__ = "0.1.0"
 # which only catches PeerDead does not pay for the conversation with the kernel.
 HOMES = {
     "Assessment": "deadpeer.policy",
+    "Heartbeat": "deadpeer.policy",
     "Inspection": "deadpeer.kernel.inspection",
     "Keepalive": "deadpeer.policy",
     "Plan": "deadpeer.policy",
@@ -95,7 +110,12 @@ HOMES = {
 }
 
 
+PACKAGES = ("aio", "sync")
+
+
 def __getattr__(name: str) -> Any:
+    if name in PACKAGES:
+        return import_module(f"deadpeer.{name}")
     home = HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -105,4 +125,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(HOMES))
+    return sorted(set(globals()) | set(HOMES) | set(PACKAGES))

@@ -1,6 +1,7 @@
 """Settings as values, and what they promise: pure, and free of any socket."""
 
 from deadpeer.policy.assess import Assessment, Traffic, assess
+from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.policy.keepalive import Keepalive
 from deadpeer.policy.middleboxes import MIDDLEBOXES, Middlebox
 from deadpeer.policy.planner import Plan, plan, smallest
@@ -10,6 +11,7 @@ __all__ = [
     "MIDDLEBOXES",
     "Assessment",
     "Bound",
+    "Heartbeat",
     "Keepalive",
     "Middlebox",
     "Plan",
