@@ -33,7 +33,7 @@ FAREWELL = 0.5
 PATIENCE = 2.0
 
 # On Windows a thread that waits without a limit cannot be interrupted.
-GLANCE = 0.2 if sys.platform == "win32" else None
+GLANCE = 0.2 if sys.platform == "win32" else -1
 
 
 class Resident(Protocol):
@@ -46,22 +46,50 @@ class Resident(Protocol):
         """Say goodbye: the interpreter ends."""
 
 
+class Latch:
+    """
+    Something that happens once, and is waited for.
+
+    Not an Event of threading: an exception in the midst of its ``wait``, as Ctrl+C
+    raises it, leaves that broken. A lock is taken or is not.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def open(self) -> None:
+        """It has happened; told once, by one thread."""
+        self._lock.release()
+
+    def wait(self, seconds: float = -1) -> bool:
+        """
+        Wait for it, in one thread, once; return whether it happened.
+
+        Args:
+            seconds: For how long; -1 waits for ever.
+        """
+        return self._lock.acquire(timeout=seconds)
+
+
 class Errand:
     """
     A coroutine that runs on the loop while a thread waits for it.
 
     Args:
         loop: The loop.
-        coroutine: What to run.
+        function: What returns the coroutine; called on the loop.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        function: Callable[[], Coroutine[Any, Any, Any]],
     ) -> None:
         self._loop = loop
-        self._coroutine = coroutine
-        self._is_over = threading.Event()
-        self._is_settled = threading.Event()
+        self._function = function
+        self._is_over = Latch()
+        self._is_settled = Latch()
         self.task: asyncio.Task[Any] | None = None
 
     def start(self) -> None:
@@ -77,11 +105,11 @@ class Errand:
             raise _over() from None
 
     def _start(self) -> None:
-        self.task = self._loop.create_task(self._coroutine)
+        self.task = self._loop.create_task(self._function())
         self.task.add_done_callback(self._end)
 
     def _end(self, _task: "asyncio.Task[Any]") -> None:
-        self._is_over.set()
+        self._is_over.open()
 
     def wait(self) -> None:
         """Wait until it is over; any exception of the waiting thread passes."""
@@ -114,17 +142,13 @@ class Errand:
         Args:
             rescue: Called on the loop with the result, if there is one already.
         """
-        try:
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and it with it
             self._loop.call_soon_threadsafe(self._stop, rescue)
-        except RuntimeError:  # the loop has ended, and it with it
-            self._coroutine.close()
-        else:
             self._is_settled.wait(PATIENCE)
 
     def _stop(self, rescue: Callable[[Any], object] | None) -> None:
         if self.task is None:  # interrupted before it was started
-            self._coroutine.close()
-            self._is_settled.set()
+            self._is_settled.open()
             return
         self.task.cancel()
         self.task.add_done_callback(functools.partial(self._settle, rescue))
@@ -136,7 +160,7 @@ class Errand:
             if rescue and not task.cancelled() and task.exception() is None:
                 rescue(task.result())
         finally:
-            self._is_settled.set()
+            self._is_settled.open()
 
 
 class Background:
@@ -188,36 +212,34 @@ class Background:
 
     def call(
         self,
-        coroutine: Coroutine[Any, Any, Result],
+        function: Callable[[], Coroutine[Any, Any, Result]],
         timeout: float | None = None,
         *,
         rescue: Callable[[Result], object] | None = None,
     ) -> Result:
         """
-        Run a coroutine on the loop, and wait for its result.
+        Run a coroutine function on the loop, and wait for its result.
 
         An exception of the waiting thread, such as ``KeyboardInterrupt``,
         cancels the coroutine.
 
         Args:
-            coroutine: What to run.
+            function: What to run.
             timeout: Seconds after which it is cancelled; None for never.
-            rescue: Called with a result that was there already when the waiting
-                thread was interrupted.
+            rescue: Called on the loop with a result that was there already when
+                the waiting thread was interrupted.
 
         Raises:
             TimeoutError: It was cancelled after *timeout*.
             LocalProtocolError: This is the loop's own thread, or there is no
                 such loop any more.
         """
-        try:
-            self.require_here()
-            if self.is_here:
-                raise _would_wait_for_itself()
-        except LocalProtocolError:
-            coroutine.close()
-            raise
-        limited = coroutine if timeout is None else _limited(coroutine, timeout)
+        self.require_here()
+        if self.is_here:
+            raise _would_wait_for_itself()
+        limited = function
+        if timeout is not None:
+            limited = functools.partial(_limited, function, timeout)
         errand = Errand(self.loop, limited)
         try:
             errand.start()
@@ -226,8 +248,6 @@ class Background:
         except BaseException:
             if not errand.has_failed:  # then somebody interrupted the waiting
                 errand.cancel(rescue)
-            if errand.task is None:
-                coroutine.close()
             raise
         return result
 
@@ -245,7 +265,7 @@ class Background:
         self.require_here()
         if self.is_here:
             return function(*args)
-        return self.call(_called(function, *args))
+        return self.call(functools.partial(_called, function, *args))
 
     def tell(self, function: Callable[..., object], *args: Any) -> None:
         """
@@ -322,11 +342,13 @@ async def _called(function: Callable[..., Result], *args: Any) -> Result:
     return function(*args)
 
 
-async def _limited(coroutine: Coroutine[Any, Any, Result], seconds: float) -> Result:
+async def _limited(
+    function: Callable[[], Coroutine[Any, Any, Result]], seconds: float
+) -> Result:
     limit = asyncio.timeout(seconds)
     try:
         async with limit:
-            return await coroutine
+            return await function()
     except TimeoutError as error:
         # A peer that timed out is a TimeoutError, too.
         if limit.expired() and not isinstance(error, DeadPeerError):

@@ -41,7 +41,7 @@ class Following(Iterator[Item], Generic[Item]):
         if self._kept:
             item = self._kept.popleft()
         else:
-            item = self._background.call(self._next(), rescue=self._kept.append)
+            item = self._background.call(self._next, rescue=self._kept.append)
         if item is END:
             raise StopIteration
         return item  # type: ignore[return-value]

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -112,7 +113,7 @@ class Connection:
             LocalProtocolError: The message is larger than the peer takes, or this
                 is a callback, which must not wait.
         """
-        self._background.call(self._aio.send(message))
+        self._background.call(partial(self._aio.send, message))
 
     def send_nowait(self, message: bytes) -> bool:
         """
@@ -156,7 +157,7 @@ class Connection:
             return self._kept.popleft()
         except IndexError:
             pass
-        return self._background.call(inner.recv(), timeout, rescue=self._kept.append)
+        return self._background.call(inner.recv, timeout, rescue=self._kept.append)
 
     def __iter__(self) -> Self:
         return self
@@ -180,7 +181,7 @@ class Connection:
             TimeoutError: It stands for longer than that.
         """
         _require_timeout(timeout)
-        return self._background.call(self._aio.wait_dead(), timeout)
+        return self._background.call(self._aio.wait_dead, timeout)
 
     def wait_closed(self, timeout: float | None = None) -> None:
         """
@@ -193,7 +194,7 @@ class Connection:
             TimeoutError: It stands for longer than that.
         """
         _require_timeout(timeout)
-        self._background.call(self._aio.wait_closed(), timeout)
+        self._background.call(self._aio.wait_closed, timeout)
 
     def close(
         self,
@@ -213,7 +214,7 @@ class Connection:
             within: Seconds to wait for what is still to be sent; None is the
                 heartbeat's timeout.
         """
-        self._background.call(self._aio.close(reason, text, within=within))
+        self._background.call(partial(self._aio.close, reason, text, within=within))
 
     def abort(self) -> None:
         """Close at once, without a word."""

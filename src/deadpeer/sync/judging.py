@@ -137,5 +137,5 @@ class Judging:
         """
         if timeout is not None:
             require_seconds("timeout", timeout, zero=True)
-        found: PeerDead | None = self._background.call(self._aio.wait_dead(), timeout)
+        found: PeerDead | None = self._background.call(self._aio.wait_dead, timeout)
         return found

@@ -3,6 +3,7 @@
 import inspect
 import ssl as tls
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from deadpeer.aio.opening import DEFAULT, USUAL, Connecting
@@ -88,7 +89,7 @@ def connect_peer(
         safety_net=safety_net,
         **more,
     )
-    return home.call(_opened(home, pending), rescue=Connection.abort)
+    return home.call(partial(_opened, home, pending), rescue=Connection.abort)
 
 
 async def _opened(home: Background, pending: Connecting) -> Connection:

@@ -14,6 +14,7 @@ One peer after the other, from a thread: connect again whenever a connection has
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Any
 
 from deadpeer.aio.connection import Connection as AioConnection
@@ -59,7 +60,7 @@ class Reconnecting:
         made: Any = aiter(self._inner)
         try:
             while True:
-                yield home.call(_next(home, made), rescue=Connection.abort)
+                yield home.call(partial(_next, home, made), rescue=Connection.abort)
         finally:
             if not home.is_lost:
                 home.tell(_close, made)

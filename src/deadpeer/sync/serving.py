@@ -4,6 +4,7 @@ import asyncio
 import ssl as tls
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,13 +16,16 @@ from deadpeer.core.detectors.base import Detector
 from deadpeer.core.events import Change
 from deadpeer.core.limits import Limits
 from deadpeer.policy.heartbeat import Heartbeat
-from deadpeer.sync.background import GLANCE, Background, background
+from deadpeer.sync.background import Background, background
 from deadpeer.sync.changes import Following
 from deadpeer.sync.connection import Connection, facing, for_threads
 from deadpeer.sync.opening import require_plain
 from deadpeer.sync.registry import Registry
 
 __all__ = ["Server", "serve_peers"]
+
+# Seconds between two looks.
+GLANCE = 1.0
 
 Handler = Callable[[Connection], object]
 
@@ -71,7 +75,7 @@ class Server:
         """Wait until the server is closed by another thread, or this is interrupted."""
         self._background.require_here()
         while not self._is_over.wait(GLANCE):
-            pass
+            pass  # so that Windows hears Ctrl+C, too
 
     def close(self, *, within: float = 5.0) -> None:
         """
@@ -82,7 +86,7 @@ class Server:
                 handlers left to find that out.
         """
         try:
-            self._background.call(self._inner.close(within=within))
+            self._background.call(partial(self._inner.close, within=within))
         finally:
             self._background.servers.discard(self)
             self._is_over.set()
@@ -183,7 +187,7 @@ def serve_peers(
         safety_net=safety_net,
         **more,
     )
-    return home.call(_started(home, server), rescue=_abandon)
+    return home.call(partial(_started, home, server), rescue=_abandon)
 
 
 async def _started(home: Background, server: AioServer) -> Server:
