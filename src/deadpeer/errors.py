@@ -310,6 +310,14 @@ class PeerDead(_Verdict):
     """
     The other end is gone.
 
+    Args:
+        message: The sentence.
+        hint: What to do about it, if anything.
+        peer: The other end's address, as text.
+        silence: Seconds since the peer was last heard, if known.
+        errno: The kernel's error number, if the kernel decided.
+        evidence: What a heartbeat's verdict rests on.
+
     Attributes:
         peer: The other end's address, as text; empty if unknown.
         silence: Seconds since it was last heard, or None.

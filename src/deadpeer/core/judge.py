@@ -36,6 +36,7 @@ __all__ = [
     "Facts",
     "Row",
     "judge",
+    "look_at_quiet_peer",
 ]
 
 # Actions.
@@ -191,7 +192,7 @@ def judge(
     Returns:
         The action, and the instant in seconds at which to call again.
     """
-    if row.state != ALIVE and row.state != SUSPECT:
+    if row.state != ALIVE and row.state != SUSPECT:  # noqa: PLR1714 - twice a heartbeat
         return NOTHING, NEVER
     if facts.arrived_at >= row.asked_at:
         # Bytes that nobody has read yet. What came before the question is left
@@ -264,10 +265,10 @@ def look_at_open_question(
 
 def stretch(rules: Heartbeat, row: Row, *, now: float, lateness: float) -> None:
     """
-    Grant the peer the time that this watcher lost, and no more of the timeout
-    than was left when it should have looked; up to one more timeout in all.
+    Grant the peer the time that this watcher lost.
 
-    What was late here may be late in this machine's network, too. Source of the
+    No more than was left of the timeout when it should have looked, and no more
+    than one timeout in all. What was late here may be late in this machine's network, too. Source of the
     idea: Dadgar, Phillips and Currey, Lifeguard, arXiv 1707.00788, section 4.
     """
     if lateness <= PUNCTUAL:

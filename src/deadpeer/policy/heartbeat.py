@@ -8,18 +8,14 @@ known within ``interval + timeout`` of the last byte that was heard.
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from deadpeer.errors import ConfigError
 from deadpeer.policy.keepalive import require_seconds
-
-if TYPE_CHECKING:
-    from deadpeer.policy.quality import Link
+from deadpeer.policy.mistakes import SHORTEST
+from deadpeer.policy.quality import Link, configure
 
 __all__ = ["Heartbeat"]
-
-# Below a hundredth of a second a heartbeat measures the scheduler, not the peer.
-SHORTEST = 0.01
 
 # TCP repairs a loss by a retransmission after RTO = RTT + max(200 ms, 4·RTTVAR)
 # and doubles it (RFC 6298 with Linux' floor, include/net/tcp.h, TCP_RTO_MIN). A
@@ -130,18 +126,18 @@ class Heartbeat:
             )
         return cls(interval=interval, timeout=timeout)
 
-    @classmethod
-    def lan(cls) -> Self:
+    @staticmethod
+    def lan() -> "Heartbeat":
         """Return what suits one building: 2 s of silence, 1 s for the answer."""
-        return cls(interval=2.0, timeout=1.0)
+        return LAN
 
-    @classmethod
-    def wan(cls) -> Self:
+    @staticmethod
+    def wan() -> "Heartbeat":
         """Return what suits the internet: 20 s of silence, 10 s for the answer."""
-        return cls(interval=20.0, timeout=10.0)
+        return WAN
 
-    @classmethod
-    def mobile(cls) -> Self:
+    @staticmethod
+    def mobile() -> "Heartbeat":
         """
         Return what spares a telephone's radio: 210 s of silence, 30 s for the answer.
 
@@ -152,7 +148,7 @@ class Heartbeat:
             Tencent mars, ``stn/src/smart_heartbeat.cc`` and ``config.h``: its
             shortest interval in the background is 3.5 minutes.
         """
-        return cls(interval=210.0, timeout=30.0)
+        return MOBILE
 
     @classmethod
     def behind_balancer(cls, idle_timeout: float = 60.0) -> Self:
@@ -178,7 +174,7 @@ class Heartbeat:
     def for_quality(
         cls,
         *,
-        link: "Link",
+        link: Link,
         detect_within: float,
         mistakes_at_most: str | float,
         mistakes_last_at_most: float | None = None,
@@ -201,8 +197,6 @@ class Heartbeat:
             Chen, Toueg and Aguilera, On the Quality of Service of Failure
             Detectors, IEEE Transactions on Computers 51(5), 2002.
         """
-        from deadpeer.policy.quality import configure
-
         found = configure(
             link=link,
             detect_within=detect_within,
@@ -221,3 +215,8 @@ def _require(name: str, value: float) -> None:
             field=name,
             value=value,
         )
+
+
+LAN = Heartbeat(interval=2.0, timeout=1.0)
+WAN = Heartbeat(interval=20.0, timeout=10.0)
+MOBILE = Heartbeat(interval=210.0, timeout=30.0)

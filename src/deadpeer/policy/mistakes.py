@@ -9,10 +9,19 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from deadpeer.policy.heartbeat import SHORTEST
 from deadpeer.policy.link import Link
 
-__all__ = ["LONGEST", "Search", "last_below", "lowest", "rounded_up"]
+__all__ = [
+    "LONGEST",
+    "SHORTEST",
+    "Search",
+    "last_below",
+    "lowest",
+    "rounded_up",
+]
+
+# Below a hundredth of a second a heartbeat measures the scheduler, not the peer.
+SHORTEST = 0.01
 
 # Linux's shortest retransmission timeout (include/net/tcp.h, TCP_RTO_MIN).
 RTO_MIN = 0.2
