@@ -1,11 +1,15 @@
 """Connecting to a peer: TCP, TLS, Unix, IPv6, and everything that may be there instead."""
 
+
+# ruff: noqa: ASYNC110 - a socket that has arrived tells nobody
+
 import asyncio
 import contextlib
 import socket
 import ssl
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from tests.aio.worlds import QUICK, on_real_loops, settings_of, socket_pair
@@ -61,7 +65,7 @@ def test_awaited_or_as_a_block_a_connection_is_there(world):
     async def main():
         async with serve_peers(echo, HERE, 0) as server:
             async with connect_peer(HERE, server.port) as peer:
-                assert peer.state is State.ALIVE
+                assert str(peer.state) == State.ALIVE
                 await peer.send(b"hello")
                 assert await peer.recv() == b"hello"
             assert peer.state is State.CLOSED
@@ -182,7 +186,7 @@ def test_a_certificate_that_does_not_hold_is_no_dead_peer(world, tls):
 @on_real_loops
 def test_tls_at_one_end_only_is_named(world, tls):
     async def main():
-        ended = asyncio.Queue()
+        ended: Any = asyncio.Queue()
         async with serve_peers(
             echo, HERE, 0, on_change=lambda peer, _: ended.put_nowait(peer.error)
         ) as server:
@@ -235,7 +239,7 @@ def test_whoever_else_listens_there_is_named(world, says, breach):
 @on_real_loops
 def test_a_web_browser_on_our_port_is_named_and_told_goodbye(world):
     async def main():
-        ended = asyncio.Queue()
+        ended: Any = asyncio.Queue()
         async with serve_peers(
             echo, HERE, 0, on_change=lambda *news: ended.put_nowait(news)
         ) as server:
@@ -362,7 +366,7 @@ def test_the_safety_net_is_beneath_and_was_not_planned_on_the_loop(world, monkey
                 sock = end.transport.get_extra_info("socket")
                 assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
                 found = deadpeer.inspect(end.transport)
-                assert found.keepalive.user_timeout < 30
+                assert 0 < (found.keepalive.user_timeout or 0) < 30
         async with (
             serve_peers(echo, HERE, 0, safety_net=False) as server,
             connect_peer(HERE, server.port, safety_net=False) as peer,
@@ -404,7 +408,7 @@ def test_what_a_peer_says_before_it_leaves_is_had_by_who_connected(world):
         talk.receive(Conversation(Hello(), Limits(), now=0.0).greeting(), now=0.0)
         said += b"".join(talk.fragments(b"we are full")) + talk.goodbye(4)
         await loop.sock_sendall(theirs, said)
-        peer = await connect_peer(sock=ours)
+        peer: Any = await connect_peer(sock=ours)
         assert [message async for message in peer] == [b"we are full"]
         assert peer.error.reason == "overloaded"
         await peer.wait_closed()

@@ -1,8 +1,11 @@
 """One connection after the other, in virtual time: when, why, and when no more."""
 
+# ruff: noqa: PT012 - the loop around a call is the one statement
+
 import asyncio
 import errno
 import ssl
+from typing import Any
 
 import pytest
 from tests.aio.worlds import QUICK, SLACK, settings_of
@@ -38,7 +41,10 @@ class Net(VirtualLoop):
         self.ends = []
         self.settings = settings_of()
 
-    async def create_connection(self, factory, host=None, port=None, **_):
+    def come_up(self):
+        self.up = True
+
+    async def create_connection(self, factory: Any, *_: Any, **__: Any) -> Any:  # type: ignore[override]
         self.tried_at.append(self.time())
         await asyncio.sleep(0.01)
         if not self.up:
@@ -53,7 +59,7 @@ class Net(VirtualLoop):
 def play(story):
     """Run a story with the net it happens on."""
     with asyncio.Runner(loop_factory=Net) as runner:
-        loop = runner.get_loop()
+        loop: Any = runner.get_loop()
 
         async def main():
             await story(loop)
@@ -105,12 +111,12 @@ def test_waits_grow_with_each_failure_up_to_the_cap_and_begin_anew_when_steady()
             net, on_retry=lambda error, delay: told.append((type(error), delay))
         )
         net.up = False
-        net.call_later(40, setattr, net, "up", True)
+        net.call_later(40, net.come_up)
         async for peer in attempts:
             if len(net.ends) == 1:
                 await asyncio.sleep(20)  # steady
                 net.up = False
-                net.call_later(5, setattr, net, "up", True)
+                net.call_later(5, net.come_up)
                 net.links[-1].reset()
                 await peer.wait_closed()
                 told.clear()
@@ -160,7 +166,7 @@ def test_waits_are_drawn_from_zero_to_the_ceiling():
         assert min(late) < 1
         assert max(late) > 7
 
-    class StopWaiting(Exception):  # noqa: N818
+    class StopWaiting(Exception):
         pass
 
     play(story)

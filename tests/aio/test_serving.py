@@ -1,7 +1,10 @@
 """A server: its handlers, who is online, and an end that is bounded."""
 
+# ruff: noqa: ASYNC110 - a socket that has arrived tells nobody
+
 import asyncio
 import contextlib
+from typing import Any
 
 import pytest
 from tests.aio.worlds import QUICK, SLACK, on_real_loops
@@ -23,6 +26,11 @@ async def echo(peer):
         await peer.send(message)
 
 
+def name_of(transport):
+    host, port = transport.get_extra_info("sockname")
+    return f"{host}:{port}"
+
+
 async def silent(port, says=None):
     """Connect as a peer that greets (or says something else) and then does nothing."""
     reader, writer = await asyncio.open_connection(HERE, port)
@@ -37,7 +45,7 @@ def test_the_registry_knows_who_is_online_since_when_and_how_far(world):
     async def main():
         quick = Heartbeat(interval=0.1, timeout=1.0)
         async with serve_peers(echo, HERE, 0, heartbeat=quick) as server:
-            news = server.changes()
+            news: Any = server.changes()
             assert len(server.registry) == 0
             one = await connect_peer(HERE, server.port)
             two = await connect_peer(HERE, server.port)
@@ -47,10 +55,11 @@ def test_the_registry_knows_who_is_online_since_when_and_how_far(world):
             while any(peer.rtt is None for peer in peers):
                 await asyncio.sleep(0.01)
             for stats, end in zip(server.registry.snapshot(), (one, two), strict=True):
-                assert stats.peer == "%s:%d" % end.transport.get_extra_info("sockname")
+                assert stats.peer == name_of(end.transport)
                 assert stats.state is State.ALIVE
                 assert 0.1 <= stats.connected_for < 10
                 assert 0 <= stats.silence < 1
+                assert stats.rtt
                 assert stats.rtt.smallest < 1
             await one.close(200)
             peer, left = await anext(news)
@@ -291,7 +300,7 @@ def test_a_blocked_loop_kills_nobody_and_the_stopped_peer_is_found(world):
                 time.sleep(0.7)  # noqa: ASYNC251 - on purpose
             assert died == {}
             _, writer = await silent(server.port)
-            name = "%s:%d" % writer.get_extra_info("sockname")
+            name = name_of(writer)
             cut_at = loop.time()
             while not died:
                 await asyncio.sleep(0.01)

@@ -43,7 +43,7 @@ class Reconnecting:
         connecting: How each of them is made.
         backoff: How long to wait before the next.
         on_retry: Called with why, and the seconds until the next attempt.
-        chance: Where the random numbers of the waits come from.
+        chance: Draws a random number, 0 to 1, for each wait.
 
     Attributes:
         why: How the latest connection or attempt ended; None before the first has.

@@ -259,6 +259,9 @@ def serve_peers(
         **more: Passed on to the loop's ``create_server``, such as ``backlog``,
             ``reuse_port`` or ``sock``.
 
+    Raises:
+        ConfigError: A callback is a coroutine function.
+
     >>> async def echo(peer):
     ...     async for message in peer:
     ...         await peer.send(message)

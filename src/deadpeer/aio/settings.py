@@ -100,8 +100,7 @@ class Settings:
                 sock.setsockopt(socket.IPPROTO_TCP, option, NO_DELAY_BYTES)
         net = NETS.get(self.heartbeat.detection) if self.safety_net else None
         if net is not None:
-            with contextlib.suppress(DeadPeerError, OSError):
-                apply(sock, net)
+            put_on(sock, net)
 
     def widen(self, sock: Any, agreed: Heartbeat) -> None:
         """
@@ -114,13 +113,13 @@ class Settings:
         is_wide = agreed.detection <= widest(self.heartbeat.detection)
         if is_wide or not self.safety_net or not is_tcp(sock):
             return
-        with contextlib.suppress(DeadPeerError, OSError):
-            apply(sock, Keepalive(on=False, user_timeout=0))
+        put_on(sock, NO_NET)
 
 
 # The nets by the promise above them, each made once. Few programs have two.
 NETS: dict[float, Keepalive | None] = {}
 MOST_NETS = 64
+NO_NET = Keepalive(on=False, user_timeout=0)
 
 
 def widest(detection: float) -> float:
@@ -144,6 +143,21 @@ def safety_net(detection: float) -> Keepalive | None:
         return plan(within=widest(detection), platform=this_platform()).keepalive
     except DeadPeerError:
         return None
+
+
+def put_on(sock: Any, net: Keepalive) -> bool:
+    """
+    Tell whether a socket took a safety net.
+
+    Args:
+        sock: A transport's socket.
+        net: What is put on it.
+    """
+    try:
+        apply(sock, net)
+    except (DeadPeerError, OSError):
+        return False
+    return True
 
 
 def is_tcp(sock: Any) -> bool:
