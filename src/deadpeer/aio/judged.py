@@ -14,7 +14,7 @@ from deadpeer.aio.evidence import gather
 from deadpeer.aio.warden import Warden, warden_of
 from deadpeer.core import judge as codes
 from deadpeer.core.events import Change, DrainDue, Event, Evidence, PingDue
-from deadpeer.core.judge import Facts, judge
+from deadpeer.core.judge import Facts, look_at_quiet_peer
 from deadpeer.core.monitor import Monitor
 from deadpeer.core.rtt import Rtt
 from deadpeer.core.states import State
@@ -96,9 +96,9 @@ class Judged:
         monitor = self.monitor
         row = monitor.row
         if row.heard_at >= row.asked_at and row.state == codes.ALIVE:
-            # Nothing is open: no news can come of it, so the judge is asked
-            # directly. Nearly every look at every peer ends here.
-            action, row.wake_at = judge(monitor.heartbeat, row, now=now)
+            # Nothing is open: no news can come of it, so that part of the judge
+            # is asked directly. Nearly every look at every peer ends here.
+            action, row.wake_at = look_at_quiet_peer(monitor.heartbeat, row, now=now)
             if action == codes.PING:
                 self.send_ping(row.sequence, now)
         else:

@@ -36,7 +36,12 @@ from deadpeer.core.events import Change, Closed, Died, Reason
 from deadpeer.core.frames import Farewell, farewell_word
 from deadpeer.core.monitor import Monitor
 from deadpeer.core.verdicts import error_of
-from deadpeer.errors import DeadPeerError, PeerClosed, RemoteProtocolError
+from deadpeer.errors import (
+    DeadPeerError,
+    LocalProtocolError,
+    PeerClosed,
+    RemoteProtocolError,
+)
 from deadpeer.kernel.sockets import peer_name
 
 __all__ = ["PeerProtocol"]
@@ -266,10 +271,11 @@ class PeerProtocol(Timed, asyncio.Protocol):
             sequence: The number of the question.
             now: The present, in seconds.
         """
-        conversation, transport = self._conversation, self._transport
-        if conversation.sending is not OPEN or conversation.receiving is not OPEN:
+        transport = self._transport
+        try:
+            transport.write(self._conversation.ping(sequence))
+        except LocalProtocolError:
             return  # one side has left; the deadline runs all the same
-        transport.write(conversation.ping(sequence))
         covers = None
         if self._busy:
             # The ping stands behind what was sent; find out where.

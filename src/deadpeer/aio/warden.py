@@ -90,22 +90,25 @@ class Warden:
             for ward in self._wheel.matured(now=now):
                 if ward.armed_at <= now:  # otherwise another one's news changed it
                     ward.armed_at = NEVER
-                    self._try(ward, ward.due, now)
+                    try:
+                        ward.due(now)
+                    except Exception as error:  # noqa: BLE001 - one ward's fault is no other's
+                        self._failed(ward, error)
         finally:
             self._arm()
 
-    def _try(self, ward: Ward, action: Callable[..., None], *args: float) -> None:
-        try:
-            action(*args)
-        except Exception as error:  # noqa: BLE001 - one ward's fault is no other's
-            message = f"{ward!r} failed when it was woken"
-            self._loop.call_exception_handler({"message": message, "exception": error})
+    def _failed(self, ward: Ward, error: Exception) -> None:
+        message = f"{ward!r} failed when it was woken"
+        self._loop.call_exception_handler({"message": message, "exception": error})
 
     def _tell_of_sleep(self, now: float) -> None:
         duration = self._suspend.slept()
         if duration > 0:
             for ward in list(self._wheel):
-                self._try(ward, ward.slept, duration, now)
+                try:
+                    ward.slept(duration, now)
+                except Exception as error:  # noqa: BLE001 - one ward's fault is no other's
+                    self._failed(ward, error)
 
 
 # Where a loop keeps its warden. In a table of ours, even one with weak keys, the

@@ -99,7 +99,8 @@ class Conversation(Reader):
         Raises:
             LocalProtocolError: Not in this stage, or no such number.
         """
-        self._require_open()
+        if self.sending is not OPEN or self.receiving is not OPEN:
+            raise self._not_open()
         frame = encode_ping(sequence)
         self._unanswered += 1
         return frame
