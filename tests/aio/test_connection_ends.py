@@ -5,6 +5,7 @@
 import asyncio
 import gc
 import socket
+import sys
 import weakref
 from typing import Any
 
@@ -39,6 +40,10 @@ from deadpeer.errors import (
 )
 from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.testing import FakeLink, Side
+
+linux = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="reads Linux's TCP_INFO"
+)
 
 FAULTS = {
     "the cable is cut": lambda link: link.cut(),
@@ -183,6 +188,30 @@ def test_a_reset_is_a_verdict(world, reading):
         kinds = [change async for change in changes if isinstance(change, Died)]
         assert [died.reason for died in kinds] == [Reason.RESET]
         await near.close()
+
+    world.run(main())
+
+
+@linux
+@on_real_loops
+def test_a_reset_is_found_while_reading_is_paused_and_what_had_come_is_kept(world):
+    async def main():
+        quick = settings_of(Heartbeat(interval=0.2, timeout=0.3))
+        near, far, _ = await world.couple(quick)
+        for number in range(20):
+            await far.send(bytes([number]) * 10_000)
+        while not near.stats().reading_paused or not near.evidence().asked_at:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        far.transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"
+        )
+        far.transport.abort()
+        assert isinstance(await near.wait_dead(), PeerReset)
+        got = [await near.recv() for _ in range(20)]
+        assert got == [bytes([number]) * 10_000 for number in range(20)]
+        with pytest.raises(PeerReset):
+            await near.recv()
+        await far.wait_closed()
 
     world.run(main())
 

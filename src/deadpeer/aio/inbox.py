@@ -1,6 +1,7 @@
 """Messages that wait to be read, in bounded memory: beyond it, reading pauses."""
 
 import asyncio
+import sys
 from typing import Any
 
 from deadpeer.errors import LocalProtocolError
@@ -85,6 +86,18 @@ class Inbox:
             self.paused = False
             if not transport.is_closing():
                 transport.resume_reading()
+
+    def take_all(self, transport: Any) -> None:
+        """
+        Read to the end, whatever it takes: nothing more can come.
+
+        What lies in the kernel's buffer is bounded as it is; this moves it here.
+
+        Args:
+            transport: Whose reading goes on.
+        """
+        self._high = sys.maxsize
+        self.go_on(transport)
 
     async def wait(self) -> None:
         """

@@ -17,10 +17,24 @@ from deadpeer.core.conversation import Conversation
 from deadpeer.core.monitor import Monitor
 from deadpeer.core.stages import Stage
 from deadpeer.errors import DeadPeerError, RemoteProtocolError
+from deadpeer.kernel.evidence import read_tcp_info
+from deadpeer.kernel.tcp_info import TcpState
 
-__all__ = ["OPEN", "Timed"]
+__all__ = ["OPEN", "Timed", "is_over"]
 
 OPEN = Stage.OPEN
+
+
+def is_over(transport: Any) -> bool:
+    """
+    Tell whether the kernel knows that a connection is over, if it tells that.
+
+    Args:
+        transport: An asyncio transport.
+    """
+    sock = transport.get_extra_info("socket")
+    info = None if sock is None or sock.fileno() < 0 else read_tcp_info(sock)
+    return info is not None and info.state == TcpState.CLOSE
 
 
 class Timed(Judged):
@@ -122,6 +136,13 @@ class Timed(Judged):
         if self._beats is not None and now >= self._beats[1]:
             self._beat(self._beats, now)
         self._chore_at = codes.NEVER if self._beats is None else self._beats[1]
+
+    def _start_to_drain(self) -> None:
+        inbox = self._inbox
+        if inbox is not None and inbox.paused and is_over(self._transport):
+            # Where reading is paused the loop does not see a reset.
+            inbox.take_all(self._transport)
+        super()._start_to_drain()
 
     def _beat(self, planned: tuple[Beats, float], now: float) -> None:
         beats, at = planned
