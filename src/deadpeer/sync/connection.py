@@ -112,6 +112,7 @@ class Connection:
             RemoteProtocolError: The peer broke the protocol.
             LocalProtocolError: The message is larger than the peer takes, or this
                 is a callback, which must not wait.
+            ConfigError: *message* is not bytes.
         """
         self._background.call(partial(self._aio.send, message))
 
@@ -130,6 +131,7 @@ class Connection:
             PeerClosed: The connection was closed.
             RemoteProtocolError: The peer broke the protocol.
             LocalProtocolError: The message is larger than the peer takes.
+            ConfigError: *message* is not bytes.
         """
         return self._background.ask(self._aio.send_nowait, message)
 
@@ -144,6 +146,7 @@ class Connection:
             timeout: Seconds to wait; 0 takes what is there, None waits for ever.
 
         Raises:
+            ConfigError: *timeout* is no number of seconds.
             TimeoutError: No message came in that time.
             PeerDead: The peer is dead.
             PeerClosed: The connection was closed.
@@ -178,6 +181,7 @@ class Connection:
             timeout: Seconds to wait; None waits for ever.
 
         Raises:
+            ConfigError: *timeout* is no number of seconds.
             TimeoutError: It stands for longer than that.
         """
         _require_timeout(timeout)
@@ -191,6 +195,7 @@ class Connection:
             timeout: Seconds to wait; None waits for ever.
 
         Raises:
+            ConfigError: *timeout* is no number of seconds.
             TimeoutError: It stands for longer than that.
         """
         _require_timeout(timeout)

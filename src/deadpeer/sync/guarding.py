@@ -87,7 +87,13 @@ def guard(
 
 
 class Guard(Judging):
-    """A guard over one socket, made by ``guard``; any thread may use it."""
+    """
+    A guard over one socket, made by ``guard``; any thread may use it.
+
+    Raises:
+        ConfigError: Nobody could ask.
+        LocalProtocolError: The interpreter is ending.
+    """
 
     def __init__(
         self,

@@ -133,6 +133,7 @@ class Judging:
             timeout: Seconds to wait; None waits for ever.
 
         Raises:
+            ConfigError: *timeout* is no number of seconds.
             TimeoutError: It goes on for longer than that.
         """
         if timeout is not None:

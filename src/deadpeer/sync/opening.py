@@ -66,6 +66,8 @@ def connect_peer(
         ConnectionRefusedError: A machine is there, and says no.
         PeerTimedOut: Nobody agreed in time.
         RemoteProtocolError: Whoever is there does not speak this protocol.
+        LocalProtocolError: The interpreter is ending, or this is a callback,
+            which must not wait.
 
     >>> def hello():
     ...     with connect_peer("game.example", 7000) as peer:

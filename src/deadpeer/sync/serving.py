@@ -163,6 +163,9 @@ def serve_peers(
 
     Raises:
         ConfigError: The handler or a callback is a coroutine function.
+        OSError: There is no listening at that address.
+        LocalProtocolError: The interpreter is ending, or this is a callback,
+            which must not wait.
 
     >>> def echo(peer):
     ...     for message in peer:
