@@ -37,13 +37,18 @@ test: $(READY)  ## the whole test suite, under five minutes
 # timers of CONFIG_HZ=250, and below 10.4 s with those of 100.
 PROMISES := 6,0 10,0 10,0.2 30,0 30,0.2
 
-prove: ip $(READY)  ## the slow proof: every state and fault, IPv4 and IPv6
+prove: ip $(READY)  ## the slow proof: every state and fault, heartbeats on each loop
 	@failed=; for promise in $(PROMISES); do \
 	    echo "within $${promise%,*} s, at round trips of $${promise#*,} s"; \
-	    $(BIN)/deadpeer lab --full --family both --within $${promise%,*} --rtt $${promise#*,} \
+	    $(BIN)/deadpeer lab --full --no-heartbeats --family both --within $${promise%,*} --rtt $${promise#*,} \
 	        --report deadpeer-lab-$$promise.html || failed="$$failed $$promise"; \
 	done; \
-	$(BIN)/deadpeer lab --full --allow-stalled-reader --within 30 \
+	for loop in asyncio uvloop threads; do \
+	    echo "heartbeats on $$loop"; \
+	    $(BIN)/deadpeer lab --heartbeats --full --loop $$loop \
+	        --report deadpeer-lab-$$loop.html || failed="$$failed $$loop"; \
+	done; \
+	$(BIN)/deadpeer lab --full --no-heartbeats --allow-stalled-reader --within 30 \
 	    --report deadpeer-lab-stalled.html || failed="$$failed stalled"; \
 	echo 'settings that end live connections have to fail:'; \
 	$(BIN)/deadpeer lab --keepalive 1,1,1,1 --no-report; \
@@ -78,4 +83,5 @@ wheel: $(READY)  ## build the distributions into dist/
 
 clean:  ## remove what the other verbs made
 	rm -f deadpeer-lab.html deadpeer-lab-stalled.html $(PROMISES:%=deadpeer-lab-%.html)
+	rm -f deadpeer-lab-asyncio.html deadpeer-lab-uvloop.html deadpeer-lab-threads.html
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -129,11 +129,11 @@ def test_a_run_ends_with_the_place_of_its_report(laboratory, capsys):
     assert out.splitlines()[-1] == f"report: {REPORT}"
     assert run_from_text(Path(REPORT).read_text(encoding="utf-8")).ok
     assert lines(err) == [
-        "lab: building networks for 82 connections",
+        "lab: building networks for 140 connections",
         "lab: cable pulled; watching for 28 s",
         *lines(err)[2:],
     ]
-    assert "lab: 10 s later: 51 of 69 deaths noticed, 18 still believe" in err
+    assert "lab: 10 s later: 82 of 102 deaths noticed, 20 still believe" in err
 
 
 def test_the_next_run_replaces_the_report_of_the_last(laboratory):
@@ -215,7 +215,13 @@ def test_options_become_a_scenario(laboratory):
     run(["lab", "--ipv6", "--keepalive", "5,500ms,3,4.5", "--within", "20"])
     run(["lab", "--allow-stalled-reader", "--within", "60"])
 
-    first, second, third = laboratory.asked
+    run(["lab", "--heartbeats", "--loop", "threads", "--within", "3"])
+    run(["lab", "--no-heartbeats"])
+
+    first, second, third, fourth, fifth = laboratory.asked
+    assert first.heartbeats is None
+    assert (fourth.heartbeats, fourth.loop, fourth.within) == (True, "threads", 3)
+    assert (fifth.heartbeats, fifth.loop) == (False, "asyncio")
     assert (first.within, first.rtt, first.families) == (8.0, 0.02, (4, 6))
     assert (first.only, first.full) == (("cable", "idle,zero"), True)
     assert second.families == (6,)
@@ -250,6 +256,9 @@ def test_cells_are_listed_without_a_run(laboratory, capsys):
         ("--keepalive 0,1,3", "idle=0.0"),
         ("--keepalive 5,1,999", "probes=999"),
         ("--keepalive 5,1,3 --allow-stalled-reader", "do not go together"),
+        ("--no-heartbeats --loop threads", "--no-heartbeats and --loop do not go"),
+        ("--loop trio", "'trio' is not one of"),
+        ("--from x.json --heartbeats", "do not go together"),
         ("--report a.html --no-report", "do not go together"),
         ("--report a.html --svg a.html", "name the same file"),
         ("--from x.json --within 5", "do not go together"),
@@ -314,6 +323,24 @@ def test_a_missing_extra_is_one_clear_line(laboratory, monkeypatch, capsys):
         " pip install 'deadpeer[lab]'\n"
     )
     assert laboratory.asked == []
+
+
+def test_a_missing_loop_is_one_clear_line(laboratory, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+
+    assert run(["lab", "--loop", "uvloop"]) == 3
+    assert "pip install 'deadpeer[uvloop]'" in capsys.readouterr().err
+    assert laboratory.asked == []
+
+
+def test_what_is_left_out_is_said(laboratory, monkeypatch, capsys):
+    def nowhere():
+        raise LabError("not installed")
+
+    monkeypatch.setattr(runner, "find_library", nowhere)
+
+    assert run(["lab", "--heartbeats"]) == 0
+    assert "no wall clock is stepped" in capsys.readouterr().err
 
 
 def test_the_help_names_every_option(capsys):

@@ -17,7 +17,8 @@ from deadpeer.lab.forecast import (
 from deadpeer.lab.scenario import TOLERANCE, Cell, Scenario, Setting
 from deadpeer.lab.selection import DEADLY, choose_cells
 from deadpeer.lab.terms import Expectation, Fault, Outcome, Situation
-from deadpeer.platforms import LINUX
+from deadpeer.platforms import LINUX, Defaults
+from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.policy.keepalive import Keepalive
 
 PLAN = Setting(
@@ -244,7 +245,13 @@ def test_what_is_predicted_for_later_may_not_be_reported_in_time():
 @pytest.mark.parametrize("within", [6.0, 10.0, 30.0])
 def test_every_death_is_predicted_within_the_promise(within):
     cells = choose_cells(Scenario(within=within, full=True))
-    dying = [c for c in cells if c.setting.promise and not c.peer_lives]
+    dying = [
+        c
+        for c in cells
+        if c.setting.promise
+        and not c.peer_lives
+        and c.fault is not Fault.PROCESS_STOPPED
+    ]
 
     assert all(c.expectation is not Expectation.UNNOTICED for c in dying)
     assert all(c.latest <= within for c in dying)
@@ -257,3 +264,28 @@ def test_a_cell_takes_its_prediction_with_it():
 
     assert (told.earliest, told.latest) != (asked.earliest, asked.latest)
     assert told.why
+
+
+@pytest.mark.parametrize("within", [6.0, 30.0])
+def test_no_setting_of_the_kernel_is_expected_to_see_a_stopped_process(within):
+    cells = choose_cells(Scenario(within=within, full=True, heartbeats=False))
+    stopped = [c for c in cells if c.fault is Fault.PROCESS_STOPPED]
+
+    assert stopped
+    assert all(c.expectation is Expectation.UNNOTICED for c in stopped)
+    assert all(math.isinf(c.earliest) for c in stopped)
+
+
+def test_a_heartbeat_that_misses_its_bound_is_not_forgiven_a_busy_lab():
+    late = replace(
+        predicted(Expectation.DEAD, 4.0, 5.0),
+        setting=Setting(
+            name="heartbeat",
+            keepalive=Keepalive(),
+            defaults=Defaults(),
+            heartbeat=Heartbeat(interval=3, timeout=2),
+        ),
+    )
+
+    assert judge(late, Outcome.DEAD, 4.99) == ""
+    assert "too late" in judge(late, Outcome.DEAD, 5.01)

@@ -1,13 +1,16 @@
 """A run that is killed half way leaves nothing: no process, namespace or file."""
 
 import os
-import select
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.lab.endings import wait_until_gone
+
+from deadpeer.errors import LabError
+from deadpeer.lab.false_time import MEMORY, find_library
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow]
 
@@ -20,6 +23,30 @@ def tell(news):
 
 run(Scenario(within=6, rtt=0.002, only=("plan", "silent drop,reboot,none")), progress=tell)
 """
+
+# A clock of its own (a file and shared memory), and a watcher that is stopped.
+BEATING = """
+from deadpeer.lab.runner import run
+from deadpeer.lab.scenario import Scenario
+
+struck = set()
+
+def tell(news):
+    if news.what == "struck":
+        struck.add(news.fault)
+    print("struck" if len(struck) == 2 else "", flush=True)
+
+faults = "watcher stopped,clock stepped"
+run(Scenario(within=2, heartbeats=True, only=("heartbeat/", faults)), progress=tell)
+"""
+
+
+def has_false_time():
+    try:
+        find_library()
+    except LabError:
+        return False
+    return True
 
 
 def children(pid):
@@ -60,7 +87,9 @@ def surroundings():
     """Return what a run could leave outside its processes."""
     named = Path("/run/netns")
     links = {entry.name for entry in Path("/sys/class/net").iterdir()}
-    return links, {entry.name for entry in named.iterdir()} if named.exists() else {}
+    memory = {entry.name for entry in MEMORY.glob("*faketime*")}
+    hosts = {entry.name for entry in named.iterdir()} if named.exists() else {}
+    return links, hosts, memory
 
 
 @pytest.fixture
@@ -69,10 +98,11 @@ def before():
 
 
 @pytest.fixture
-def started(tmp_path, before):
+def started(tmp_path, before, request):
     """A run under way, after its first fault."""
+    script = getattr(request, "param", RUN)
     with subprocess.Popen(
-        [sys.executable, "-c", RUN],
+        [sys.executable, "-c", script],
         stdout=subprocess.PIPE,
         text=True,
         cwd=tmp_path,
@@ -86,18 +116,6 @@ def started(tmp_path, before):
         assert any(line.strip() == "struck" for line in process.stdout)
         yield process
         process.kill()
-
-
-def wait_until_gone(pids):
-    """Wait for the ends of processes that are not our children."""
-    for pid in pids:
-        try:
-            descriptor = os.pidfd_open(pid)
-        except ProcessLookupError:
-            continue
-        ready = select.select([descriptor], [], [], 10)[0]
-        os.close(descriptor)
-        assert ready, f"process {pid} is still there"
 
 
 def kill(process, victim, number):
@@ -139,4 +157,23 @@ def test_nothing_is_left_of_a_run_that_is_killed_half_way(
 
     assert children(started.pid) == set()
     assert namespaces() & theirs == set()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not has_false_time(), reason="libfaketime is not installed")
+@pytest.mark.parametrize("started", [BEATING], indirect=True, ids=["heartbeats"])
+@pytest.mark.parametrize("victim", ["the run", "the worker"])
+def test_nothing_is_left_of_watchers_stopped_or_not(tmp_path, before, started, victim):
+    made = children(started.pid)
+    theirs = {name for pid in made for name in namespaces(pid)}
+
+    # A worker, and for each of two networks a watcher and two peers.
+    assert len(made) == 1 + 2 * 3
+
+    kill(started, victim, signal.SIGKILL)
+    wait_until_gone([*made, started.pid])
+
+    assert children(started.pid) == set()
+    assert namespaces() & theirs == set()
+    assert surroundings() == before
     assert list(tmp_path.iterdir()) == []

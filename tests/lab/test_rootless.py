@@ -21,7 +21,7 @@ import json, os
 from deadpeer.lab.runner import run
 from deadpeer.lab.scenario import Scenario
 
-done = run(Scenario(within=8, rtt=0.01, families=(4, 6), only=("plan", "cable/idle/plan,normal close,reader pauses")))
+done = run(Scenario(within=8, rtt=0.01, families=(4, 6), only=("plan,heartbeat", "cable/idle/plan,normal close,reader pauses,process stopped/idle/h")))
 print(json.dumps({"user": os.getuid(), "run": done.to_json(), "ok": done.ok}))
 """
 

@@ -1,12 +1,14 @@
 """Real runs, side by side: what is predicted is what happens, or is said not to."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from importlib.util import find_spec
 
 import pytest
 
 from deadpeer.errors import ConfigError
 from deadpeer.lab.runner import Progress, run
-from deadpeer.lab.scenario import Scenario
+from deadpeer.lab.scenario import LOOPS, Scenario
 from deadpeer.lab.selection import DYING, choose_cells
 from deadpeer.lab.terms import Expectation, Fault, Outcome, Situation
 from deadpeer.policy.keepalive import Keepalive
@@ -42,6 +44,19 @@ DELAYED = Scenario(
 )
 
 
+# Heartbeats: what they see, what only they see, what they have to see through.
+BEATING = Scenario(
+    within=3,
+    heartbeats=True,
+    only=("heartbeat", "process stopped,forgotten/,loop blocked 1.5 s"),
+)
+STOPPED = Scenario(within=3, heartbeats=True, only=("heartbeat/", "process stopped"))
+
+
+def has(loop):
+    return loop != "uvloop" or find_spec("uvloop") is not None
+
+
 @pytest.fixture(scope="module")
 def runs():
     news: list[Progress] = []
@@ -51,7 +66,8 @@ def runs():
             return run(scenario, progress=news.append)
         return run(scenario)
 
-    scenarios = [PROMISED, HASTY, PATIENT, DELAYED]
+    scenarios = [PROMISED, HASTY, PATIENT, DELAYED, BEATING]
+    scenarios += [replace(STOPPED, loop=loop) for loop in LOOPS[1:] if has(loop)]
     with ThreadPoolExecutor(len(scenarios)) as pool:
         done = dict(zip(scenarios, pool.map(measure, scenarios), strict=True))
     return done, news
@@ -77,7 +93,10 @@ def test_the_plan_reports_every_death_within_the_promise(runs):
     deaths = [
         m
         for m in done[PROMISED].measurements
-        if m.cell.setting.name == "plan" and not m.cell.peer_lives
+        if m.cell.setting.name == "plan"
+        and not m.cell.peer_lives
+        # That peer's kernel lives; see below.
+        and m.cell.fault is not Fault.PROCESS_STOPPED
     ]
 
     assert {m.cell.situation for m in deaths} == set(DYING)
@@ -95,6 +114,55 @@ def test_without_settings_hardly_anything_is_noticed(runs):
     }
 
     assert silent == set(DYING)
+
+
+def test_only_heartbeats_see_a_stopped_process(runs):
+    done, _ = runs
+    stopped = [
+        m
+        for run in (done[PROMISED], done[BEATING])
+        for m in run.measurements
+        if m.cell.fault is Fault.PROCESS_STOPPED and not m.cell.peer_lives
+    ]
+
+    assert {m.cell.setting.name for m in stopped} == {"nothing", "plan", "heartbeat"}
+    for m in stopped:
+        seen = m.cell.setting.heartbeat is not None
+        assert m.outcome is (Outcome.DEAD if seen else Outcome.ALIVE), m.cell.id
+
+
+def test_heartbeats_report_every_death_in_their_bound_and_no_other(runs):
+    done, _ = runs
+    beats = done[BEATING]
+    asked = [m for m in beats.measurements if m.cell.setting.heartbeat]
+
+    assert wrong(beats) == []
+    assert sum(m.cell.peer_lives for m in asked) >= 20
+    for m in asked:
+        assert (m.outcome is Outcome.ALIVE) == m.cell.peer_lives, m.cell.id
+
+
+def test_a_peer_that_reads_nothing_is_told_from_one_that_is_silent(runs):
+    done, _ = runs
+    errors = {
+        m.cell.situation: m.error
+        for m in done[BEATING].measurements
+        if m.cell.fault is Fault.PROCESS_STOPPED and m.cell.setting.heartbeat
+    }
+
+    assert errors[Situation.ZERO_WINDOW] == "backpressured"
+    assert errors[Situation.IDLE] == "silent"
+
+
+@pytest.mark.parametrize("loop", LOOPS[1:])
+def test_heartbeats_are_as_quick_on_other_loops(runs, loop):
+    if loop == "uvloop":
+        pytest.importorskip("uvloop")
+    done, _ = runs
+    (beats,) = (run for asked, run in done.items() if asked.loop == loop)
+
+    assert wrong(beats) == []
+    assert sum(m.at is not None for m in beats.measurements) >= 5
 
 
 def test_the_prediction_is_narrow_where_nobody_but_the_kernel_speaks(runs):

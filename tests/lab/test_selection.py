@@ -1,11 +1,18 @@
 import math
+from collections import Counter
 from itertools import pairwise
 
 import pytest
 
 from deadpeer.errors import ConfigError
-from deadpeer.lab.scenario import Scenario
-from deadpeer.lab.selection import WRITE_EVERY, choose_cells, outage, settings_for
+from deadpeer.lab.scenario import FALSE_TIME, Scenario
+from deadpeer.lab.selection import (
+    GLIMPSED,
+    WRITE_EVERY,
+    choose_cells,
+    outage,
+    settings_for,
+)
 from deadpeer.lab.terms import Expectation, Fault, Situation
 from deadpeer.platforms import Defaults
 from deadpeer.policy.keepalive import Keepalive
@@ -108,13 +115,16 @@ def test_the_whole_matrix_has_every_deadly_fault_in_every_situation():
         if cell.expectation in (Expectation.DEAD, Expectation.UNNOTICED)
     }
 
-    # 6 deadly faults, 7 situations, 5 settings
-    assert len(combinations) == 6 * 7 * 5
+    kernel = {c for c in combinations if c[2] != "heartbeat"}
+    # 6 deadly faults, 7 situations, 5 settings; and two that the kernel does not
+    # see or not otherwise, in two situations.
+    assert len(kernel) == (6 * 7 + 2 * 2) * 5
+    assert {c[0] for c in combinations - kernel} >= {Fault.CABLE, Fault.REBOOT}
 
 
 @pytest.mark.parametrize("within", [6.0, 10.0, 30.0])
 def test_live_controls_are_there_and_nothing_else_is_expected_to_live(within):
-    cells = choose_cells(Scenario(within=within))
+    cells = choose_cells(Scenario(within=within, heartbeats=False))
     live = [cell for cell in cells if cell.peer_lives]
 
     assert {cell.fault for cell in live} == {Fault.OUTAGE, Fault.NONE}
@@ -226,3 +236,59 @@ def test_on_a_kernel_that_lacks_an_option_the_plan_does_without_it():
     assert newer["plan"].rto_max is not None
     assert older["plan"].rto_max is None
     assert older["plan"].user_timeout
+
+
+def judges(scenario):
+    return Counter(
+        "heartbeat" if cell.setting.heartbeat else "kernel"
+        for cell in choose_cells(scenario)
+    )
+
+
+def test_a_run_shows_some_heartbeats_beside_the_kernel():
+    found = choose_cells(Scenario())
+    asked = {cell.fault for cell in found if cell.setting.heartbeat}
+
+    assert asked == set(GLIMPSED)
+    # So that the whole still takes about as long as the kernel's own rows.
+    assert max(c.observed_for for c in found if c.setting.heartbeat) < 30
+
+
+def test_heartbeats_can_be_left_out_or_be_all_that_is_asked_for():
+    without = judges(Scenario(heartbeats=False, full=True))
+    alone = judges(Scenario(heartbeats=True))
+
+    assert set(without) == {"kernel"}
+    assert alone["heartbeat"] == judges(Scenario(full=True))["heartbeat"]
+    assert alone["kernel"] < 20
+
+
+def test_what_heartbeats_are_compared_with_is_beside_them():
+    cells = choose_cells(Scenario(heartbeats=True))
+    kernel = [cell for cell in cells if not cell.setting.heartbeat]
+
+    assert {cell.setting.name for cell in kernel} == {"nothing", "plan"}
+    assert {
+        cell.expectation for cell in kernel if cell.fault is Fault.PROCESS_STOPPED
+    } == {Expectation.UNNOTICED}
+
+
+def test_a_promise_that_the_kernel_cannot_keep_is_for_heartbeats_alone():
+    cells = choose_cells(Scenario(within=2, heartbeats=True))
+
+    assert {cell.setting.name for cell in cells} == {"nothing", "heartbeat"}
+
+
+def test_settings_of_the_users_own_are_put_to_the_test_without_heartbeats():
+    custom = Keepalive(idle=1, interval=1, probes=3)
+
+    assert set(judges(Scenario(custom=custom))) == {"kernel"}
+
+
+def test_no_wall_clock_is_stepped_where_there_is_none_to_step():
+    cells = choose_cells(Scenario(heartbeats=True, lacks=(FALSE_TIME,)))
+
+    assert Fault.CLOCK_STEPPED not in {cell.fault for cell in cells}
+    assert Fault.CLOCK_STEPPED in {
+        cell.fault for cell in choose_cells(Scenario(heartbeats=True))
+    }

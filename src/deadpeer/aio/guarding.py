@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from deadpeer.aio.judged import Judged
 from deadpeer.aio.reporting import Reporter
+from deadpeer.core import judge as codes
 from deadpeer.core.detectors.base import Detector
 from deadpeer.core.events import Change, Died
 from deadpeer.core.monitor import Monitor
@@ -31,6 +32,11 @@ from deadpeer.policy.heartbeat import Heartbeat
 __all__ = ["Guard", "guard"]
 
 DEFAULT = Heartbeat()
+
+# More bytes than are ever acknowledged. A question that still waits for room is
+# behind whatever the kernel has: a peer that takes all of that, slowly, is not to
+# blame for an answer that it was not asked for yet.
+UNSENT = 1 << 64
 
 
 def guard(
@@ -247,6 +253,8 @@ class Guard(Judged):
         """
         # The question is open, sent or not. Behind one that still waits for
         # room, or behind the last words of a closing stream, none is added.
+        if self._asking:
+            self.monitor.row.covers = UNSENT
         if self._send_ping is None or self._asking or self.transport.is_closing():
             return
         self.monitor.pinged(now=now)
@@ -258,9 +266,13 @@ class Guard(Judged):
         if inspect.isawaitable(asked):
             self._asking = asyncio.ensure_future(asked)
             self._asking.add_done_callback(self._asked)
+            self.monitor.row.covers = UNSENT
 
     def _asked(self, asking: "asyncio.Future[Any]") -> None:
         self._asking = None
+        row = self.monitor.row
+        if row.covers == UNSENT:
+            row.covers = codes.UNKNOWN  # the next look tells what is before it
         error = None if asking.cancelled() else asking.exception()
         if error is not None:
             self._failed_to_ask(error)

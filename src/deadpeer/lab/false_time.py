@@ -14,7 +14,6 @@ Source:
 """
 
 import os
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
@@ -51,11 +50,11 @@ class FalseTime:
 
     def __init__(self) -> None:
         library = find_library()
-        self.folder = tempfile.TemporaryDirectory(prefix="deadpeer-lab-")
-        self.file = Path(self.folder.name, "clock")
+        # In memory, and gone with this process however it ends.
+        self.fd = os.memfd_create("deadpeer-lab-clock")
         self.surroundings: Mapping[str, str] = {
             "LD_PRELOAD": str(library),
-            "FAKETIME_TIMESTAMP_FILE": str(self.file),
+            "FAKETIME_TIMESTAMP_FILE": f"/proc/{os.getpid()}/fd/{self.fd}",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             # The file is read each time, and not every ten seconds.
             "FAKETIME_NO_CACHE": "1",
@@ -82,14 +81,12 @@ class FalseTime:
             seconds: By how many.
         """
         self.ahead += seconds
-        # Replaced as a whole: it may be read at any moment.
-        fresh = self.file.with_suffix(".new")
-        fresh.write_text(f"{self.ahead:+d}\n", encoding="ascii")
-        fresh.replace(self.file)
+        # Written at once, and always as long: it may be read at any moment.
+        os.pwrite(self.fd, f"{self.ahead:+020d}\n".encode(), 0)
 
     def close(self) -> None:
-        """Remove the file."""
-        self.folder.cleanup()
+        """Let the file go."""
+        os.close(self.fd)
 
 
 @cache

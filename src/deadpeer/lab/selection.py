@@ -21,7 +21,15 @@ from deadpeer.policy.planner import plan
 from deadpeer.policy.predict import unanswered_probes
 from deadpeer.policy.search import OUTAGE
 
-__all__ = ["DEADLY", "DYING", "WRITE_EVERY", "choose_cells", "outage", "settings_for"]
+__all__ = [
+    "DEADLY",
+    "DYING",
+    "GLIMPSED",
+    "WRITE_EVERY",
+    "choose_cells",
+    "outage",
+    "settings_for",
+]
 
 # Writes after the fault, in seconds between one connection's and the next's.
 WRITE_EVERY = 0.5
@@ -195,13 +203,14 @@ def _of_heartbeats(scenario: Scenario) -> Iterator[Cell]:
 
 
 def _matches(cell: Cell, only: Iterable[str]) -> bool:
-    parts = cell.id.split("/")
-    names = {*map(str, Fault), *map(str, Situation), cell.setting.name}
+    name = cell.id.lower()
+    own = {str(cell.fault).lower(), str(cell.situation), cell.setting.name}
+    names = {*map(str.lower, Fault), *map(str, Situation), cell.setting.name}
 
     def match(word: str) -> bool:
         word = word.strip().lower()
         # "idle" means idle, and not also "idle then a write".
-        return word in parts if word in names else word in cell.id
+        return word in own if word in names else word in name
 
     return all(any(match(word) for word in words.split(",")) for words in only)
 

@@ -177,7 +177,11 @@ def test_the_digest_has_one_section_for_settings_that_miss_the_same():
         "Keepalive alone",
         "User timeout alone",
         "The plan",
+        "The plan, peer's process stopped",
+        "Heartbeats",
+        "Heartbeats, peer's process stopped",
         "Live peers",
+        "Live peers, judged by heartbeats",
     ]
 
 

@@ -38,6 +38,11 @@ QUICK_STANDSTILL = 1.5
 QUICK_LOSS = 3.0
 QUICK_MESSAGE = 2.0
 
+# A flow that lost its place in a full queue gets nothing through until what others
+# have put there is gone, and its retransmission after that: a shorter timeout would
+# call a live peer dead. As many times what the queue takes.
+QUEUES = 2
+
 # By how much the wall clock is set forward, and then back.
 STEP = 3600
 
@@ -159,9 +164,15 @@ def narrow(scenario: Scenario, plain: Conditions) -> Conditions:
     """Return the conditions of a line that large messages fill."""
     quick = round(QUICK_MESSAGE * scenario.within * BANDWIDTH / BITS)
     message = MESSAGE if scenario.full else quick
+    weather = replace(plain.weather, bandwidth=BANDWIDTH)
+    heartbeat = plain.heartbeat
+    if heartbeat.timeout < QUEUES * weather.longest:
+        timeout = QUEUES * weather.longest
+        heartbeat = Heartbeat(interval=scenario.within / 2, timeout=timeout)
     return replace(
         plain,
-        weather=replace(plain.weather, bandwidth=BANDWIDTH),
+        heartbeat=heartbeat,
+        weather=weather,
         message=message,
         # Twice what the line needs: what is sent again, and the acknowledgements
         # of the other direction, share it.
