@@ -87,8 +87,8 @@ DONE = {
 SITUATIONS = {
     Situation.CONNECTING: "We connect right after the fault; nobody answers. After a"
     " pulled cable the router soon says so, whatever the socket's settings.",
-    Situation.IDLE: "Nothing to send, nothing in flight. Only keepalive probes can"
-    " find out.",
+    Situation.IDLE: "Nothing to send, nothing in flight. Only keepalive probes, or a"
+    " question of the application, can find out.",
     Situation.UNACKNOWLEDGED: "Data is in flight and is never acknowledged. The"
     " kernel retransmits, and sends no keepalive probes meanwhile.",
     Situation.IDLE_THEN_WRITE: "Idle at the fault, and one write some time later,"
