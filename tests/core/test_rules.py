@@ -13,7 +13,7 @@ from deadpeer.core.events import (
     Suspected,
     WatcherLate,
 )
-from deadpeer.core.judge import Facts
+from deadpeer.core.judge import PUNCTUAL, Facts
 from deadpeer.core.monitor import Monitor
 from deadpeer.core.states import State
 from deadpeer.policy.heartbeat import Heartbeat
@@ -270,6 +270,24 @@ def test_a_peer_that_beats_unasked_is_never_asked():
     assert monitor.advance(now=20.0) == ()
     assert monitor.row.sequence == 0
     assert monitor.wake_at == 21.0
+
+
+@pytest.mark.parametrize(
+    ("timeout", "now", "asked_at"),
+    [
+        (10.0, 20.0 + PUNCTUAL, 20.0),
+        (10.0, 20.0625, 20.0625),  # that is late; the peer gets its time
+        (0.25, 20.03125, 20.0),
+        (0.25, 20.04, 20.04),  # a moment is less where the timeout is short
+    ],
+)
+def test_a_ping_that_leaves_a_moment_late_was_asked_when_it_was_due(
+    timeout, now, asked_at
+):
+    monitor = Monitor(Heartbeat(interval=20, timeout=timeout), now=0.0)
+    assert monitor.advance(now=now) == (PingDue(1),)
+    assert monitor.row.asked_at == monitor.row.counts_at == asked_at
+    assert monitor.wake_at == asked_at + monitor.row.margin
 
 
 def test_a_beat_is_due_when_it_is_due_and_not_when_we_look():

@@ -309,10 +309,10 @@ def test_who_reads_first_after_a_block_has_nothing_to_tell():
     assert [type(one) for one in told] == [Online, WatcherLate]
 
 
-def test_coarse_timers_are_late_by_their_tick_each_time():
+def test_coarse_timers_make_a_verdict_late_by_one_tick():
     exact, coarse = simulate(DIES)[-1].at, simulate(DIES, tick=TICK)[-1].at
 
-    assert exact < coarse <= exact + 3 * TICK < exact + PUNCTUAL
+    assert exact < coarse <= exact + 1.01 * TICK < exact + PUNCTUAL
 
 
 @pytest.mark.parametrize("script", SCRIPTS.values(), ids=list(SCRIPTS))

@@ -59,6 +59,9 @@ UNKNOWN = -1
 # timers of an event loop under normal load are late by a few milliseconds.
 PUNCTUAL = 0.05
 
+# It is never more than this part of a timeout, or a peer would have to pay for it.
+MOMENT = 1 / 8
+
 # While the kernel still delivers the question, its progress is looked at so
 # often within one timeout.
 LOOKS = 8
@@ -83,6 +86,8 @@ class Facts(NamedTuple):
             None if that is not known.
         acked_at: When it last acknowledged anything, in seconds; if that is not
             known, progress counts from when it is seen.
+        delivered: Segments that the peer has, a counter; it grows behind a lost
+            one, too, where *acked* waits for the repetition.
         outstanding: Bytes given to the transport that it has not acknowledged.
         unanswered: Seconds for which the kernel's own probes or
             retransmissions have gone unanswered; 0 if none are.
@@ -96,6 +101,7 @@ class Facts(NamedTuple):
     arrived_at: float = LONG_AGO
     acked: int | None = None
     acked_at: float = LONG_AGO
+    delivered: int | None = None
     outstanding: int | None = None
     unanswered: float = 0.0
     lateness: float = 0.0
@@ -128,6 +134,7 @@ class Row:
         rtt_last: The latest round trip, in seconds.
         rtt_min: The smallest round trip, in seconds.
         acked: The peer's acknowledgements at the last look, in bytes.
+        delivered: The segments that it had at the last look.
         covers: The count of acknowledged bytes that covers the question;
             ``UNKNOWN`` until it was looked at.
         covered: Whether it was reached.
@@ -142,6 +149,7 @@ class Row:
         "counts_at",
         "covered",
         "covers",
+        "delivered",
         "heard_at",
         "margin",
         "pinged_at",
@@ -171,6 +179,7 @@ class Row:
         self.rtt_min = NEVER
         self.acked = UNKNOWN
         self.covers = UNKNOWN
+        self.delivered = UNKNOWN
         self.covered = False
         self.stretched = 0.0
         self.slept = 0.0
@@ -220,8 +229,11 @@ def look_at_quiet_peer(rules: Heartbeat, row: Row, *, now: float) -> tuple[int, 
     if now < due_at:
         return NOTHING, due_at
     row.slept = 0.0
-    # Promised beats are due when they are due; a ping, when we can send it.
-    return ask(rules, row, now=due_at if rules.one_way else now)
+    # Promised beats are due when they are due; a ping, when we can send it. If that
+    # is a moment late, the moment is not added to the promise.
+    moment = min(PUNCTUAL, rules.timeout * MOMENT)
+    is_due_then = rules.one_way or now <= due_at + moment
+    return ask(rules, row, now=due_at if is_due_then else now)
 
 
 def ask_after_sleep(rules: Heartbeat, row: Row, *, now: float) -> tuple[int, float]:
@@ -332,6 +344,20 @@ def follow_delivery(row: Row, *, now: float, facts: Facts) -> None:
     if facts.acked >= row.covers:
         row.covered = True
         row.counts_at = max(row.counts_at, acked_at - row.margin)
-    elif facts.acked > row.acked >= 0:
+    elif row.acked >= 0 and gets_on(row, facts):
         row.counts_at = max(row.counts_at, acked_at)
     row.acked = facts.acked
+    row.delivered = UNKNOWN if facts.delivered is None else facts.delivered
+
+
+def gets_on(row: Row, facts: Facts) -> bool:
+    """
+    Tell whether the peer's kernel has more than at the last look.
+
+    While one lost segment is repeated, what is behind it arrives and is
+    acknowledged selectively: on a line of 1 Mbit/s shared by four the count of
+    acknowledged bytes was seen to stand still for 2.8 s.
+    """
+    if facts.acked is not None and facts.acked > row.acked:
+        return True
+    return facts.delivered is not None and facts.delivered > row.delivered >= 0
