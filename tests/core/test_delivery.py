@@ -245,3 +245,22 @@ def test_a_peer_that_reads_nothing_is_backpressured_in_the_bound():
     assert isinstance(died, Died)
     assert died.reason is Reason.BACKPRESSURED
     assert died.at == pytest.approx(upload.rules.detection)
+
+
+def test_segments_that_arrive_behind_a_lost_one_are_progress_too():
+    monitor = asked()
+    held_up = acked(10, at=20.5)._replace(delivered=3)
+    monitor.drained(now=21.0, facts=held_up)
+    now = 21.0
+    for delivered in range(4, 40):
+        now = monitor.wake_at
+        assert monitor.advance(now=now) == (DrainDue(),)
+        seen = held_up._replace(delivered=delivered, acked_at=now - 0.5)
+        monitor.drained(now=now, facts=seen)
+    assert now > 30.0
+    assert monitor.state is not State.DEAD
+
+    # Acknowledgements that bring nothing new, as of a closed window, are none.
+    nothing_new = held_up._replace(delivered=39, acked_at=now + 5.0)
+    *_, died = watch(monitor, until=now - 0.5 + RULES.timeout, facts=nothing_new)
+    assert isinstance(died, Died)

@@ -60,6 +60,7 @@ def test_a_new_row_has_asked_nothing():
         "rtt_min": NEVER,
         "acked": UNKNOWN,
         "covers": UNKNOWN,
+        "delivered": UNKNOWN,
         "covered": False,
         "stretched": 0.0,
         "slept": 0.0,
@@ -67,7 +68,10 @@ def test_a_new_row_has_asked_nothing():
 
 
 def test_the_defaults_of_the_facts_accuse_nobody():
-    assert Facts() == (False, False, LONG_AGO, None, LONG_AGO, None, 0.0, 0.0, 0.0)
+    assert Facts() == (
+        *(False, False, LONG_AGO, None, LONG_AGO, UNKNOWN, None),
+        *(0.0, 0.0, 0.0),
+    )
 
 
 def test_the_numbers_of_actions_and_states_are_what_columns_hold():
@@ -383,3 +387,19 @@ def test_a_kernel_that_tells_no_count_is_not_followed():
     peer = asked(acked=3, covers=50)
     assert delivery(23.0, peer, outstanding=9) == (SUSPECTED, 24.0)
     assert (peer.acked, peer.covers) == (3, 50)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "counts_at"), [(3, 4, 24.5), (3, 3, 20.0), (UNKNOWN, 4, 20.0)]
+)
+def test_a_segment_more_is_progress_where_the_count_of_bytes_stands_still(
+    before, after, counts_at
+):
+    peer = asked()
+    facts = Facts(drained=True, acked=10, acked_at=20.5, outstanding=9)
+    for now, delivered in ((21.0, before), (25.0, after)):
+        peer.wake_at = now
+        seen = facts._replace(delivered=delivered, acked_at=now - 0.5)
+        judge(RULES, peer, now=now, facts=seen)
+    assert peer.counts_at == counts_at
+    assert peer.delivered == after

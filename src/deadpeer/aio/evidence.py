@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from deadpeer.core.judge import Facts
+from deadpeer.core.judge import UNKNOWN, Facts
 from deadpeer.kernel.traffic import Traffic, read_traffic
 
 __all__ = ["gather", "is_reading", "traffic_of"]
@@ -33,6 +33,7 @@ def gather(transport: Any, *, now: float) -> tuple[Facts, int]:
         arrived_at=traffic.arrived_at,
         acked=traffic.acked if outstanding is not None else None,
         acked_at=traffic.acked_at,
+        delivered=UNKNOWN if traffic.delivered is None else traffic.delivered,
         outstanding=outstanding,
         unanswered=traffic.unanswered,
     )

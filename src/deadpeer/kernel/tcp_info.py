@@ -99,6 +99,7 @@ class TcpInfo:
         notsent_bytes: Bytes that wait to be sent for the first time.
         min_rtt_us: The smallest round trip of late.
         rwnd_limited_us: Time spent waiting for the peer's window.
+        delivered: Segments that the peer has, out of order ones included.
         snd_wnd_bytes: The peer's window; 0 if it reads nothing.
         rcv_wnd_bytes: This end's window.
         total_rto: Retransmission timeouts in the connection's life.
@@ -125,6 +126,7 @@ class TcpInfo:
     notsent_bytes: int | None = None
     min_rtt_us: int | None = None
     rwnd_limited_us: int | None = None
+    delivered: int | None = None
     snd_wnd_bytes: int | None = None
     rcv_wnd_bytes: int | None = None
     total_rto: int | None = None
@@ -230,6 +232,7 @@ LAYOUT: dict[str, tuple[int, str]] = {
     "notsent_bytes": (144, "I"),
     "min_rtt_us": (148, "I"),
     "rwnd_limited_us": (176, "Q"),
+    "delivered": (192, "I"),
     "snd_wnd_bytes": (228, "I"),
     "rcv_wnd_bytes": (232, "I"),
     "total_rto": (240, "H"),

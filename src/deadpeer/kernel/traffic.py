@@ -37,6 +37,7 @@ FIELDS = (
     "rtt_us",
     "bytes_acked",
     "bytes_received",
+    "delivered",
 )
 
 # The longest retransmission timeout, in seconds: Linux include/net/tcp.h,
@@ -60,6 +61,9 @@ class Traffic(NamedTuple):
             grows, SYN and FIN included.
         acked_at: When an acknowledgement last arrived, the handshake's and
             those that come with data included; as exact as *arrived_at*.
+        delivered: Segments that the peer has, those behind a lost one included:
+            it grows where *acked* waits for a repetition. A closed window's
+            probes are not in it.
         outstanding: Bytes handed to the kernel and not acknowledged.
         unread: Bytes that arrived and that we have not read.
         unanswered: Seconds for which the kernel's own probes or retransmissions
@@ -73,6 +77,7 @@ class Traffic(NamedTuple):
     arrived_at: float = -math.inf
     acked: int | None = None
     acked_at: float = -math.inf
+    delivered: int | None = None
     outstanding: int | None = None
     unread: int | None = None
     unanswered: float = 0.0
@@ -115,6 +120,7 @@ def read_traffic(sock: socket.socket, *, now: float) -> Traffic:
         rtt_us,
         acked,
         received,
+        delivered,
     ) = STRUCT.unpack_from(data)
     if state not in CONNECTED:
         # Instants of a connection that is not there yet are not set.
@@ -132,6 +138,7 @@ def read_traffic(sock: socket.socket, *, now: float) -> Traffic:
         arrived_at=now - _age(arrived_ms) if received else -math.inf,
         acked=acked,
         acked_at=now - silence,
+        delivered=delivered,
         outstanding=outstanding,
         unread=unread,
         unanswered=max(0.0, min(unanswered, silence)),
