@@ -62,7 +62,7 @@ def test_ten_thousand_are_taken_one_by_one_and_what_was_read_is_let_go():
 def test_a_second_reader_is_refused_and_the_first_one_stays():
     async def main():
         inbox = Inbox(HIGH)
-        first = asyncio.create_task(inbox.wait())
+        first = asyncio.ensure_future(inbox.wait())
         await asyncio.sleep(0)
         with pytest.raises(LocalProtocolError, match="two tasks"):
             await inbox.wait()
@@ -76,13 +76,13 @@ def test_a_second_reader_is_refused_and_the_first_one_stays():
 def test_who_stops_waiting_leaves_the_place_to_the_next():
     async def main():
         inbox, line = Inbox(HIGH), Line()
-        first = asyncio.create_task(inbox.wait())
+        first = asyncio.ensure_future(inbox.wait())
         await asyncio.sleep(0)
         inbox.put(b"news", line)
         first.cancel()  # in the same turn in which it was woken
         await asyncio.gather(first, return_exceptions=True)
         assert inbox.take(line) == (b"news", False)
-        second = asyncio.create_task(inbox.wait())
+        second = asyncio.ensure_future(inbox.wait())
         await asyncio.sleep(0)
         inbox.wake()
         await second

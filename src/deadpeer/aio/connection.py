@@ -153,6 +153,25 @@ class Connection(PeerProtocol):
             LocalProtocolError: Another task waits for a message already, or
                 messages go to a callback.
         """
+        inbox = self._box_to_read()
+        while (news := self._news(inbox)) is not None:
+            await news
+        return self._take(inbox)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        # Not by way of recv: in each idle connection a coroutine waits for each call.
+        inbox = self._box_to_read()
+        try:
+            while (news := self._news(inbox)) is not None:
+                await news
+        except PeerClosed:
+            raise StopAsyncIteration from None
+        return self._take(inbox)
+
+    def _box_to_read(self) -> Inbox:
         if self._settings.on_message is not None:
             raise LocalProtocolError(
                 "recv was called, but messages go to on_message",
@@ -161,26 +180,23 @@ class Connection(PeerProtocol):
             )
         if self._inbox is None:
             self._inbox = Inbox(self._settings.high)
-        inbox = self._inbox
-        while not len(inbox):
-            if self._error is not None:
-                raise self._error.with_traceback(None)
-            await inbox.wait()
+        return self._inbox
+
+    def _news(self, inbox: Inbox) -> "asyncio.Future[None] | None":
+        """Return what to wait for, or None if there is a message; raise the end."""
+        if len(inbox):
+            return None
+        if self._error is not None:
+            raise self._error.with_traceback(None)
+        return inbox.wait()
+
+    def _take(self, inbox: Inbox) -> bytes:
         message, resumed = inbox.take(self._transport)
         if resumed:
             # A frame that stopped half way was not the peer's fault.
             self._conversation.resumed(now=self.warden.clock())
             self.find_chores()
         return message
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        try:
-            return await self.recv()
-        except PeerClosed:
-            raise StopAsyncIteration from None
 
     # The end.
 

@@ -99,25 +99,24 @@ class Inbox:
         self._high = sys.maxsize
         self.go_on(transport)
 
-    async def wait(self) -> None:
+    def wait(self) -> "asyncio.Future[None]":
         """
-        Wait until there is news: a message, or the end.
+        Return what is done when there is news: a message, or the end.
+
+        A future, not a coroutine: one waits for each idle connection.
 
         Raises:
             LocalProtocolError: Somebody else waits already; with two readers
                 nobody could tell who gets which message.
         """
-        if self._waiter is not None:
+        if self._waiter is not None and not self._waiter.done():
             raise LocalProtocolError(
                 "two tasks read from one connection at the same time",
                 hint="let one task read, and pass on what it gets",
                 breach="two-readers",
             )
         self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        return self._waiter
 
     def wake(self) -> None:
         """Tell the reader that there is news."""
