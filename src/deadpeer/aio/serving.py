@@ -63,7 +63,7 @@ class Server:
         self._server: asyncio.Server | None = None
         self._is_closing = False
         self._over = asyncio.Event()
-        self._all: set[Connection] = set()
+        self._apart: set[Connection] = set()  # on their way in, or out
         self._tasks: set[asyncio.Task[None]] = set()
         self._news: Broadcast[tuple[Connection, Change]] = Broadcast()
 
@@ -138,7 +138,7 @@ class Server:
         server.close()
         goodbyes = [
             asyncio.ensure_future(peer.close(Farewell.GOING_AWAY, within=within))
-            for peer in list(self._all)
+            for peer in self._all
         ]
         waiting = [*goodbyes, *self._tasks]
         try:
@@ -153,7 +153,7 @@ class Server:
                 await server.wait_closed()
 
     async def _cut_off(self, waiting: "Iterable[asyncio.Future[None]]") -> None:
-        for peer in list(self._all):
+        for peer in self._all:
             peer.abort()
         late = [task for task in waiting if not task.done()]
         for task in late:
@@ -166,14 +166,19 @@ class Server:
                 {"message": "a handler goes on after it was cancelled", "task": task}
             )
 
+    @property
+    def _all(self) -> tuple[Connection, ...]:
+        return (*self._apart, *self.registry)
+
     # What its connections tell.
 
     def _made(self, peer: Connection) -> None:
-        self._all.add(peer)
+        self._apart.add(peer)
         if self._is_closing:
             peer.abort()  # it came while the server went
 
     def _opened(self, peer: Connection) -> None:
+        self._apart.discard(peer)
         self.registry.add(peer)
         if self._handler is not None:
             task = asyncio.get_running_loop().create_task(self._handle(peer))
@@ -197,12 +202,13 @@ class Server:
     def _changed(self, peer: Connection, change: Change) -> None:
         if isinstance(change, Died | Closed):
             self.registry.remove(peer)
+            self._apart.add(peer)
         self._news.tell((peer, change))
         if self._on_change is not None:
             self._on_change(peer, change)
 
     def _left(self, peer: Connection) -> None:
-        self._all.discard(peer)
+        self._apart.discard(peer)
         self.registry.remove(peer)
 
 
