@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Any, Self
 
+from deadpeer.aio.arguments import require_callable, require_heartbeat
 from deadpeer.aio.judged import Judged
 from deadpeer.aio.reporting import Reporter
 from deadpeer.core import judge as codes
@@ -29,7 +30,7 @@ from deadpeer.kernel.sockets import peer_name
 from deadpeer.kernel.verdicts import verdict_on
 from deadpeer.policy.heartbeat import Heartbeat
 
-__all__ = ["Guard", "guard"]
+__all__ = ["Guard", "guard", "require_number"]
 
 DEFAULT = Heartbeat()
 
@@ -61,8 +62,9 @@ def guard(
         send_ping: Sends your protocol's smallest question; it gets the number
             of the question, 0 to 65535. It may be a coroutine function, and may
             wait for a full buffer: the deadline does not. It is not called
-            again while it waits. None asks nothing and waits for what the peer
-            has promised to send.
+            again while it waits, and what it raises goes to the loop's exception
+            handler: the deadline runs on. None asks nothing and waits for what
+            the peer has promised to send.
         heartbeat: When to ask, suspect and give up.
         on_dead: Called with the verdict, in place of raising it; a plain
             function. What it raises goes to the loop's exception handler.
@@ -70,10 +72,13 @@ def guard(
         detector: An adaptive detector for suspicion, as an empty prototype.
 
     Raises:
-        ConfigError: *connection* has no transport, nobody could ask, or a
-            callback is a coroutine function.
+        ConfigError: *connection* has no transport, nobody could ask, *heartbeat*
+            is no ``Heartbeat``, or a callback cannot be called or is a coroutine
+            function.
     """
     transport = _transport_of(connection)
+    require_heartbeat(heartbeat)
+    require_callable("send_ping", send_ping, "number")
     if send_ping is None and not heartbeat.one_way:
         raise ConfigError(
             "send_ping is missing: nobody can ask the peer",
@@ -115,6 +120,7 @@ class Guard(Judged):
         self.transport = transport
         self._send_ping = send_ping
         self._asking: asyncio.Future[Any] | None = None
+        self._unasked: tuple[int, BaseException] | None = None
         self._reporter = Reporter(
             peer=peer_name(transport), on_dead=on_dead, on_change=on_change
         )
@@ -184,7 +190,11 @@ class Guard(Judged):
 
         Args:
             sequence: The number that came back; None for the latest question.
+
+        Raises:
+            ConfigError: *sequence* is not a whole number, but text perhaps.
         """
+        require_number(sequence)
         monitor = self.monitor
         number = monitor.row.sequence if sequence is None else sequence
         now = self.warden.clock()
@@ -280,6 +290,7 @@ class Guard(Judged):
     def _failed_to_ask(self, error: BaseException) -> None:
         if isinstance(error, OSError) or self.transport.is_closing():
             return  # the connection says so itself
+        self._unasked = self.monitor.row.sequence, error
         asyncio.get_running_loop().call_exception_handler(
             {"message": f"send_ping failed: {self!r}", "exception": error}
         )
@@ -291,11 +302,34 @@ class Guard(Judged):
         Args:
             change: What changed.
         """
+        if isinstance(change, Died) and self._unasked is not None:
+            sequence, error = self._unasked
+            if sequence == change.evidence.sequence:
+                self._reporter.hint = f"it was not asked: send_ping failed: {error!r}"
         self._reporter.tell(change)
         if isinstance(change, Died):
             if self._asking is not None:
                 self._asking.cancel()
             self.transport.abort()
+
+
+def require_number(sequence: Any) -> None:
+    """
+    Refuse an answer's number that is none: it would never be measured.
+
+    Args:
+        sequence: What was given; None is the latest question's.
+
+    Raises:
+        ConfigError: It is of another type, such as the bytes that came.
+    """
+    if sequence is not None and not isinstance(sequence, int):
+        raise ConfigError(
+            f"sequence={sequence!r} is no whole number",
+            hint="give int(…) of what came back, or nothing for the latest question",
+            field="sequence",
+            value=sequence,
+        )
 
 
 def _transport_of(connection: Any) -> Any:

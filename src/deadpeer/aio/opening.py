@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
+from deadpeer.aio.arguments import require_port
 from deadpeer.aio.connection import Connection
 from deadpeer.aio.settings import Settings
 from deadpeer.core.detectors.base import Detector
 from deadpeer.core.events import Change
 from deadpeer.core.limits import Limits
-from deadpeer.errors import ConfigError, PeerTimedOut
+from deadpeer.errors import ConfigError, DeadPeerError, PeerTimedOut
 from deadpeer.kernel.sockets import peer_name
 from deadpeer.kernel.verdicts import verdict_on
 from deadpeer.policy.heartbeat import Heartbeat
@@ -85,10 +86,13 @@ class Connecting:
                 await settings.ready()
                 peer = await self._connect(settings)
                 await settled
-        except BaseException:
-            if peer is not None:
-                peer.abort()
-            raise
+        except BaseException as error:
+            if peer is None:
+                raise
+            peer.abort()
+            if not isinstance(error, TimeoutError) or isinstance(error, DeadPeerError):
+                raise
+            raise self._no_greeting() from None
         # What it said before it left is still to be had.
         if peer.error is not None and not peer.stats().unread_messages:
             raise peer.error
@@ -98,6 +102,12 @@ class Connecting:
         return PeerTimedOut(
             f"no peer answered at {self._where()} within {self.within:g} s",
             hint="is it there, and does a firewall let it through?",
+        )
+
+    def _no_greeting(self) -> PeerTimedOut:
+        return PeerTimedOut(
+            f"{self._where()} is connected, and did not greet within {self.within:g} s",
+            hint="does it speak deadpeer's own protocol?",
         )
 
     async def _connect(self, settings: Settings) -> Connection:
@@ -165,7 +175,8 @@ def connect_peer(
             ``local_addr``, ``sock`` or ``happy_eyeballs_delay``.
 
     Raises:
-        ConfigError: Neither host and port nor a path or socket was given.
+        ConfigError: Neither host and port nor a path or socket was given, or
+            a value cannot work.
         ConnectionRefusedError: A machine is there, and says no.
         PeerTimedOut: Nobody agreed in time.
         PeerUnreachable: There is no way to the address.
@@ -180,6 +191,7 @@ def connect_peer(
     ...         return await peer.recv()
     """
     require_seconds("within", within)
+    require_port(port, lowest=1)
     target: dict[str, Any] = dict(more)
     if path is not None:
         target["path"] = path

@@ -19,6 +19,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from deadpeer.aio.arguments import require_plain
 from deadpeer.aio.connection import Connection
 from deadpeer.aio.opening import Connecting, connect_peer
 from deadpeer.errors import (
@@ -155,4 +156,5 @@ def reconnecting(
     ...         async for message in peer:
     ...             print(message)
     """
+    require_plain("on_retry", on_retry, "error", "delay")
     return Reconnecting(connect_peer(host, port, **more), backoff, on_retry)

@@ -6,17 +6,22 @@ evidence, reports through this, so that both are used alike.
 """
 
 import asyncio
-import inspect
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Any
 
+from deadpeer.aio.arguments import require_plain
 from deadpeer.aio.changes import Changes
 from deadpeer.core.events import Change, Closed, Died
 from deadpeer.core.verdicts import error_of
-from deadpeer.errors import ConfigError, PeerDead
+from deadpeer.errors import PeerDead
 
 __all__ = ["Reporter"]
+
+INSTEAD = (
+    "give a plain function, such as one that creates a task, or "
+    "await wait_dead or follow changes"
+)
 
 
 class Reporter:
@@ -31,9 +36,10 @@ class Reporter:
     Attributes:
         peer: The other end's address, as text.
         verdict: The verdict, once there is one.
+        hint: What a verdict says besides, if it is to say more than usual.
 
     Raises:
-        ConfigError: A callback is a coroutine function.
+        ConfigError: A callback cannot be called, or is a coroutine function.
     """
 
     def __init__(
@@ -43,10 +49,11 @@ class Reporter:
         on_dead: Callable[[PeerDead], object] | None,
         on_change: Callable[[Change], object] | None,
     ) -> None:
-        for name, callback in (("on_dead", on_dead), ("on_change", on_change)):
-            _require_plain(name, callback)
+        require_plain("on_dead", on_dead, "verdict", instead=INSTEAD)
+        require_plain("on_change", on_change, "change", instead=INSTEAD)
         self.peer = peer
         self.verdict: PeerDead | None = None
+        self.hint = ""
         self._on_dead = on_dead
         self._on_change = on_change
         self._changes = Changes()
@@ -63,6 +70,7 @@ class Reporter:
         self._ended = isinstance(change, Died | Closed)
         if isinstance(change, Died):
             self.verdict = error_of(change, peer=self.peer)
+            self.verdict.hint = self.hint or self.verdict.hint
         self._call("on_change", self._on_change, change)
         if self.verdict is not None:
             if self._timeout is not None:
@@ -129,14 +137,3 @@ class Reporter:
             asyncio.get_running_loop().call_exception_handler(
                 {"message": f"{name} failed", "exception": error}
             )
-
-
-def _require_plain(name: str, callback: object) -> None:
-    if inspect.iscoroutinefunction(callback):
-        raise ConfigError(
-            f"{name} is a coroutine function, which nobody would await",
-            hint="give a plain function, such as one that creates a task, or "
-            "await wait_dead or follow changes",
-            field=name,
-            value=callback,
-        )

@@ -9,6 +9,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
+from deadpeer.aio.arguments import require_callable, require_port
 from deadpeer.aio.changes import Broadcast
 from deadpeer.aio.connection import Connection
 from deadpeer.aio.registry import Registry
@@ -17,7 +18,7 @@ from deadpeer.core.detectors.base import Detector
 from deadpeer.core.events import Change, Closed, Died
 from deadpeer.core.frames import Farewell
 from deadpeer.core.limits import Limits
-from deadpeer.errors import LocalProtocolError
+from deadpeer.errors import ConfigError, LocalProtocolError
 from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.policy.keepalive import require_seconds
 
@@ -266,7 +267,9 @@ def serve_peers(
             ``reuse_port`` or ``sock``.
 
     Raises:
-        ConfigError: A callback is a coroutine function.
+        ConfigError: Neither a port nor a path or socket was given, the handler or a
+            callback cannot be called, a callback is a coroutine function, or a
+            value cannot work.
 
     >>> async def echo(peer):
     ...     async for message in peer:
@@ -275,10 +278,19 @@ def serve_peers(
     ...     async with serve_peers(echo, port=7000) as server:
     ...         await server.serve_forever()
     """
+    require_callable("handler", handler, "peer")
+    require_port(port, lowest=0)
     target: dict[str, Any] = dict(more)
     if path is not None:
         target["path"] = path
     elif "sock" not in more:
+        if port is None:
+            raise ConfigError(
+                "neither a port nor a path was given",
+                hint="serve_peers(handler, port=7000), or serve_peers(handler, path=…)",
+                field="port",
+                value=port,
+            )
         target |= {"host": host, "port": port}
     if "path" not in target:
         target.setdefault("backlog", 1024)

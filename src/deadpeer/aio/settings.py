@@ -2,18 +2,22 @@
 
 import asyncio
 import contextlib
-import inspect
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from deadpeer.aio.arguments import (
+    require_heartbeat,
+    require_limits,
+    require_plain,
+)
 from deadpeer.core.agreement import announce
 from deadpeer.core.detectors.base import Detector
 from deadpeer.core.events import Change
 from deadpeer.core.hello import Hello
 from deadpeer.core.limits import Limits
-from deadpeer.errors import ConfigError, DeadPeerError
+from deadpeer.errors import DeadPeerError
 from deadpeer.kernel.current_platform import this_platform
 from deadpeer.kernel.options import apply
 from deadpeer.policy.heartbeat import Heartbeat
@@ -23,7 +27,7 @@ from deadpeer.policy.planner import plan
 if TYPE_CHECKING:
     from deadpeer.aio.connection import Connection
 
-__all__ = ["NO_DELAY_BYTES", "Settings", "require_plain"]
+__all__ = ["NO_DELAY_BYTES", "Settings"]
 
 # The safety net is wider than the heartbeat, so that it never decides first: it
 # is for the day on which this program is stopped and judges nobody.
@@ -53,7 +57,8 @@ class Settings:
         high: Bytes of unread messages at which reading pauses.
 
     Raises:
-        ConfigError: A callback is a coroutine function.
+        ConfigError: A callback cannot be called or is a coroutine function, or
+            a value is of another type.
     """
 
     heartbeat: Heartbeat
@@ -69,8 +74,10 @@ class Settings:
     hello: Hello = field(init=False)
 
     def __post_init__(self) -> None:
-        for name in ("on_message", "on_change"):
-            require_plain(name, getattr(self, name))
+        require_heartbeat(self.heartbeat)
+        require_limits(self.limits)
+        require_plain("on_message", self.on_message, "peer", "message")
+        require_plain("on_change", self.on_change, "peer", "change")
         object.__setattr__(self, "hello", announce(self.heartbeat, self.limits))
 
     async def ready(self) -> None:
@@ -168,23 +175,3 @@ def is_tcp(sock: Any) -> bool:
         sock: The socket, or None.
     """
     return sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6)
-
-
-def require_plain(name: str, callback: object) -> None:
-    """
-    Refuse a coroutine function where nobody would await it.
-
-    Args:
-        name: The name of the argument.
-        callback: What was given.
-
-    Raises:
-        ConfigError: It is one.
-    """
-    if inspect.iscoroutinefunction(callback):
-        raise ConfigError(
-            f"{name} is a coroutine function, which nobody would await",
-            hint="give a plain function, such as one that creates a task",
-            field=name,
-            value=callback,
-        )

@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Any, Self
 
+from deadpeer.aio.arguments import require_heartbeat
 from deadpeer.aio.reporting import Reporter
 from deadpeer.aio.warden import Warden, warden_of
 from deadpeer.core.events import Change, Died, Evidence, Reason
@@ -39,7 +40,7 @@ from deadpeer.kernel.sockets import borrowed, identity, peer_name
 from deadpeer.kernel.traffic import Traffic, read_traffic
 from deadpeer.kernel.verdicts import verdict_on
 from deadpeer.policy.heartbeat import Heartbeat
-from deadpeer.policy.keepalive import Keepalive
+from deadpeer.policy.keepalive import Keepalive, require_seconds
 
 __all__ = ["Watch", "watch"]
 
@@ -350,4 +351,8 @@ def _heartbeat(heartbeat: Heartbeat | None, within: float | None) -> Heartbeat:
             field="within",
             value=within,
         )
-    return Heartbeat.within(within) if within is not None else heartbeat or Heartbeat()
+    if within is not None:
+        require_seconds("within", within)
+        return Heartbeat.within(within)
+    require_heartbeat(heartbeat)
+    return heartbeat or Heartbeat()

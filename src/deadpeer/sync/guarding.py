@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from deadpeer.aio.guarding import DEFAULT
+from deadpeer.aio.guarding import DEFAULT, require_number
 from deadpeer.aio.guarding import Guard as AioGuard
 from deadpeer.aio.guarding import guard as aio_guard
 from deadpeer.core import judge as codes
@@ -60,8 +60,9 @@ def guard(
             of the question, 0 to 65535. It is called on a worker thread, so
             hold a lock around it and around whatever else you send. It may
             wait for a full buffer or for that lock: the deadline does not. It
-            is not called again while it waits. None asks nothing and waits for
-            what the peer has promised to send.
+            is not called again while it waits, and what it raises is logged: the
+            deadline runs on. None asks nothing and waits for what the peer has
+            promised to send.
         heartbeat: When to ask, suspect and give up.
         on_dead: Called with the verdict, in place of raising it. On the background
             thread, as *on_change*: they must not block, since all peers of the
@@ -70,11 +71,14 @@ def guard(
         detector: An adaptive detector for suspicion, as an empty prototype.
 
     Raises:
-        ConfigError: *connection* is no socket, nobody could ask, or a callback
-            is a coroutine function.
+        ConfigError: *connection* is no socket, nobody could ask, *heartbeat* is
+            no ``Heartbeat``, or a callback cannot be called or is a coroutine
+            function.
         LocalProtocolError: The interpreter is ending.
     """
-    require_plain(send_ping=send_ping, on_dead=on_dead, on_change=on_change)
+    require_plain("send_ping", send_ping, "number")
+    require_plain("on_dead", on_dead, "verdict")
+    require_plain("on_change", on_change, "change")
     transport = PlainTransport(_socket(connection))
     return Guard(
         transport,
@@ -135,7 +139,11 @@ class Guard(Judging):
 
         Args:
             sequence: The number that came back; None for the latest question.
+
+        Raises:
+            ConfigError: *sequence* is not a whole number, but text perhaps.
         """
+        require_number(sequence)
         number = self._row.sequence if sequence is None else sequence
         now = self._row.heard_at = time.monotonic()
         self._background.tell(self._measure, number, now)

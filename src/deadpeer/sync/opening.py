@@ -1,17 +1,16 @@
 """Connect to a peer that speaks our protocol, from a thread."""
 
-import inspect
 import ssl as tls
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from deadpeer.aio import arguments
 from deadpeer.aio.opening import DEFAULT, USUAL, Connecting
 from deadpeer.aio.opening import connect_peer as aio_connect_peer
 from deadpeer.core.detectors.base import Detector
 from deadpeer.core.events import Change
 from deadpeer.core.limits import Limits
-from deadpeer.errors import ConfigError
 from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.sync.background import Background, background
 from deadpeer.sync.connection import Connection, facing, for_threads
@@ -74,7 +73,8 @@ def connect_peer(
     ...         peer.send(b"move 3 4")
     ...         return peer.recv()
     """
-    require_plain(on_message=on_message, on_change=on_change)
+    require_plain("on_message", on_message, "peer", "message")
+    require_plain("on_change", on_change, "peer", "change")
     home = background()
     pending = aio_connect_peer(
         host,
@@ -98,21 +98,17 @@ async def _opened(home: Background, pending: Connecting) -> Connection:
     return facing(home, await pending)
 
 
-def require_plain(**callbacks: object) -> None:
+def require_plain(name: str, callback: Any, *takes: str) -> None:
     """
-    Refuse coroutine functions, which nobody would await.
+    Refuse a callback that nobody could call, or whose coroutine nobody would await.
 
     Args:
-        **callbacks: What a program handed in, by the names of the arguments.
+        name: The name of the argument.
+        callback: What was given; None is none.
+        *takes: The names of what it is called with.
 
     Raises:
-        ConfigError: One of them is a coroutine function.
+        ConfigError: It is no such function.
     """
-    for name, callback in callbacks.items():
-        if inspect.iscoroutinefunction(callback):
-            raise ConfigError(
-                f"{name} is a coroutine function, which nobody would await",
-                hint="give a plain function; coroutines belong to deadpeer.aio",
-                field=name,
-                value=callback,
-            )
+    instead = "give a plain function; coroutines belong to deadpeer.aio"
+    arguments.require_plain(name, callback, *takes, instead=instead)

@@ -117,7 +117,9 @@ def reconnecting(
     ...             print(message)
     """
     callbacks = {name: more.get(name) for name in ("on_message", "on_change")}
-    require_plain(on_retry=on_retry, **callbacks)
+    require_plain("on_retry", on_retry, "error", "delay")
+    require_plain("on_message", callbacks["on_message"], "peer", "message")
+    require_plain("on_change", callbacks["on_change"], "peer", "change")
     home = background()
     more |= {name: for_threads(home, found) for name, found in callbacks.items()}
     inner = aio_reconnecting(host, port, backoff=backoff, on_retry=on_retry, **more)

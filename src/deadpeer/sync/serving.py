@@ -162,7 +162,9 @@ def serve_peers(
             ``reuse_port`` or ``sock``.
 
     Raises:
-        ConfigError: The handler or a callback is a coroutine function.
+        ConfigError: Neither a port nor a path or socket was given, the handler or a
+            callback cannot be called or is a coroutine function, or a value
+            cannot work.
         OSError: There is no listening at that address.
         LocalProtocolError: The interpreter is ending, or this is a callback,
             which must not wait.
@@ -174,7 +176,9 @@ def serve_peers(
     ...     with serve_peers(echo, port=7000) as server:
     ...         server.serve_forever()
     """
-    require_plain(handler=handler, on_message=on_message, on_change=on_change)
+    require_plain("handler", handler, "peer")
+    require_plain("on_message", on_message, "peer", "message")
+    require_plain("on_change", on_change, "peer", "change")
     home = background()
     server = aio_serve_peers(
         None if handler is None else in_a_thread(home, handler),

@@ -1,0 +1,141 @@
+"""What a program hands in, looked at before anything is done with it."""
+
+import inspect
+from typing import Any
+
+from deadpeer.core.limits import Limits
+from deadpeer.errors import ConfigError
+from deadpeer.policy.heartbeat import Heartbeat
+
+__all__ = [
+    "require_callable",
+    "require_heartbeat",
+    "require_limits",
+    "require_plain",
+    "require_port",
+]
+
+HIGHEST_PORT = 65535
+
+
+def require_plain(
+    name: str,
+    callback: Any,
+    *takes: str,
+    instead: str = "give a plain function, such as one that creates a task",
+) -> None:
+    """
+    Refuse a callback that nobody could call, or whose coroutine nobody would await.
+
+    Args:
+        name: The name of the argument.
+        callback: What was given; None is none.
+        *takes: The names of what it is called with.
+        instead: What to give in place of a coroutine function.
+
+    Raises:
+        ConfigError: It is no such function.
+    """
+    if inspect.iscoroutinefunction(callback):
+        raise ConfigError(
+            f"{name} is a coroutine function, which nobody would await",
+            hint=instead,
+            field=name,
+            value=callback,
+        )
+    require_callable(name, callback, *takes)
+
+
+def require_callable(name: str, callback: Any, *takes: str) -> None:
+    """
+    Refuse a callback that nobody could call with these arguments.
+
+    Args:
+        name: The name of the argument.
+        callback: What was given, a coroutine function perhaps; None is none.
+        *takes: The names of what it is called with.
+
+    Raises:
+        ConfigError: It is no function, or takes something else.
+    """
+    if callback is None:
+        return
+    call = f"{name}({', '.join(takes)})"
+    if not callable(callback):
+        raise ConfigError(
+            f"{name}={callback!r} cannot be called",
+            hint=f"give a function that is called as {call}",
+            field=name,
+            value=callback,
+        )
+    try:
+        signature = inspect.signature(callback)
+    except (TypeError, ValueError):
+        return  # one in C that does not tell what it takes
+    try:
+        signature.bind(*takes)
+    except TypeError as error:
+        raise ConfigError(
+            f"{name} cannot be called as {call}: {error}",
+            hint=f"give a function that takes {len(takes)}, as does def {call}",
+            field=name,
+            value=callback,
+        ) from None
+
+
+def require_heartbeat(value: Any) -> None:
+    """
+    Refuse what is no heartbeat, such as a number of seconds.
+
+    Args:
+        value: What was given.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    if not isinstance(value, Heartbeat):
+        raise ConfigError(
+            f"heartbeat={value!r} is no Heartbeat",
+            hint="give Heartbeat(interval=20, timeout=10), or Heartbeat.within(30)",
+            field="heartbeat",
+            value=value,
+        )
+
+
+def require_limits(value: Any) -> None:
+    """
+    Refuse what are no limits.
+
+    Args:
+        value: What was given.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    if not isinstance(value, Limits):
+        raise ConfigError(
+            f"limits={value!r} are no Limits",
+            hint="give deadpeer.core.limits.Limits(largest_message=…)",
+            field="limits",
+            value=value,
+        )
+
+
+def require_port(value: Any, *, lowest: int) -> None:
+    """
+    Refuse a number that is no TCP port. Names of services are looked up later.
+
+    Args:
+        value: What was given.
+        lowest: 1 to connect to, 0 where a free one may be taken.
+
+    Raises:
+        ConfigError: It is no such number.
+    """
+    if isinstance(value, int) and not lowest <= value <= HIGHEST_PORT:
+        raise ConfigError(
+            f"port={value!r} is no TCP port",
+            hint=f"give {lowest} to {HIGHEST_PORT}",
+            field="port",
+            value=value,
+        )
