@@ -216,13 +216,13 @@ class PeerProtocol(Timed, asyncio.Protocol):
                 self._inbox = Inbox(self._settings.high)
             self._inbox.put(message, self._transport)
             return
-        self._call(on_message, message)
+        self._call("on_message", on_message, message)
 
-    def _call(self, callback: Callable[..., object], told: object) -> None:
+    def _call(self, name: str, callback: Callable[..., object], told: object) -> None:
         try:
             callback(self, told)
         except Exception as error:  # noqa: BLE001 - the callback's fault, not the peer's
-            message = f"{callback!r} failed"
+            message = f"{name} failed: {self!r}"
             asyncio.get_running_loop().call_exception_handler(
                 {"message": message, "exception": error}
             )
@@ -303,7 +303,7 @@ class PeerProtocol(Timed, asyncio.Protocol):
             self._transport.abort()
         on_change = self._settings.on_change
         if on_change is not None:
-            self._call(on_change, change)
+            self._call("on_change", on_change, change)
         if self._changes is not None:
             self._changes.tell(change, last=isinstance(change, Died | Closed))
 
