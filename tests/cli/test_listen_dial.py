@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -205,3 +206,43 @@ def test_each_change_has_a_name_of_its_own_and_a_sentence(change):
 
 def test_no_round_trip_is_said_as_such():
     assert rtt_in_words(None) == "no round trip yet"
+
+
+def test_an_error_names_the_address_and_the_option(capsys):
+    assert run(["dial", "127.0.0.1:1"]) == 1
+    assert "error: 127.0.0.1:1: Connection refused" in capsys.readouterr().err
+    assert run(["dial", "127.0.0.1:1", "--connect-timeout", "0"]) == 2
+    assert "connect-timeout=0" in capsys.readouterr().err
+    assert run(["listen", ":0", "--every", "-1"]) == 2
+    assert "every=-1" in capsys.readouterr().err
+
+
+def test_a_host_without_a_port_is_told_so(capsys):
+    assert run(["dial", "localhost"]) == 2
+    told = capsys.readouterr().err
+    assert "'localhost' has no port" in told
+    assert "PID" not in told
+
+
+@pytest.mark.slow
+def test_a_stranger_is_told_by_the_rule_that_it_broke():
+    with listening() as (server, port):
+        with socket.create_connection(("127.0.0.1", port)) as stranger:
+            stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            dead = until(server, "dead")
+        assert dead["breach"] == "spoke-http"
+        assert sentence(dead) == (
+            "dead: protocol violated: HTTP came where a HELLO was due"
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_it_ends_when_nobody_reads_what_it_tells(form):
+    with listening() as (_, port):
+        words = ("dial", f"127.0.0.1:{port}", "--every", "0.1", *form, *QUICK)
+        with program(*words) as client:
+            assert client.stdout is not None
+            assert "dialling" in client.stdout.readline()
+            client.stdout.close()
+            assert client.wait(timeout=20) == 141

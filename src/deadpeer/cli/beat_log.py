@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deadpeer.cli.durations import in_words
+from deadpeer.core.breaches import BREACHES
 from deadpeer.core.events import (
     Change,
     Closed,
@@ -70,7 +71,7 @@ def rtt_entry(rtt: Rtt, silence: float) -> Entry:
     return {"event": "rtt", "rtt": rtt, "silence": silence}
 
 
-def sentence(entry: Mapping[str, Any]) -> str:  # noqa: PLR0911 - a table
+def sentence(entry: Mapping[str, Any]) -> str:  # noqa: C901, PLR0911 - a table
     """
     Return what is said of an entry to people.
 
@@ -84,6 +85,8 @@ def sentence(entry: Mapping[str, Any]) -> str:  # noqa: PLR0911 - a table
             return f"dialling {address}"
         case {"event": "retry", "delay": delay, "why": why}:
             return f"{why}; again in {in_words(delay)}"
+        case {"event": "dead", "breach": breach}:
+            return f"dead: protocol violated: {BREACHES[breach]}"
         case {"event": "suspect" | "dead" as event, "evidence": evidence}:
             reason = entry.get("reason", "an answer is late")
             return f"{event}: {reason}: {evidence}"

@@ -10,6 +10,7 @@ import click
 
 from deadpeer.cli.durations import SECONDS
 from deadpeer.policy.heartbeat import Heartbeat
+from deadpeer.policy.keepalive import require_seconds
 
 __all__ = ["heartbeat_options", "on_a_loop", "wish"]
 
@@ -49,7 +50,7 @@ def heartbeat_options(command: Command) -> Command:
             type=SECONDS,
             default=60.0,
             metavar="SECONDS",
-            help="How often a log tells the round trip (60).",
+            help="How often a log tells the round trip (60); 0 for never.",
         ),
         click.option("--json", "as_json", is_flag=True, help="One JSON object a line."),
     )
@@ -59,7 +60,11 @@ def heartbeat_options(command: Command) -> Command:
 
 
 def wish(
-    interval: float | None, timeout: float | None, within: float | None
+    interval: float | None,
+    timeout: float | None,
+    within: float | None,
+    *,
+    every: float,
 ) -> Heartbeat:
     """
     Return the heartbeat that the options ask for.
@@ -68,10 +73,12 @@ def wish(
         interval: As given, in seconds.
         timeout: As given, in seconds.
         within: As given, in seconds.
+        every: As given, in seconds; zero for never.
 
     Raises:
         ConfigError: A value is out of range.
     """
+    require_seconds("every", every, zero=True)
     if within is None:
         return Heartbeat(
             interval=QUICK.interval if interval is None else interval,

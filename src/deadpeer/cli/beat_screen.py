@@ -24,7 +24,8 @@ from deadpeer.aio.connection import Connection
 from deadpeer.cli.beat_log import STYLES, entry_of, rtt_entry, sentence
 from deadpeer.cli.durations import in_words
 from deadpeer.cli.output import SCHEMA, plain, stdout
-from deadpeer.core.events import Change
+from deadpeer.core.events import Change, Died
+from deadpeer.errors import RemoteProtocolError
 
 __all__ = ["Screen"]
 
@@ -51,6 +52,8 @@ class Screen:
         self._console: Console = stdout()
         self._live: Live | None = None
         self._told: dict[Connection, float] = {}
+        self._main: asyncio.Task[Any] | None = None
+        self._gone: OSError | None = None
 
     def tell(self, entry: dict[str, Any], *, peer: str = "") -> None:
         """
@@ -60,6 +63,16 @@ class Screen:
             entry: Its fields.
             peer: Whom it is about.
         """
+        try:
+            self._write(entry, peer)
+        except OSError as error:
+            # In a callback or a task of its own nobody would see it.
+            if self._main is None:
+                raise
+            self._gone = self._gone or error
+            self._main.cancel()
+
+    def _write(self, entry: dict[str, Any], peer: str) -> None:
         now = datetime.now().astimezone()
         if self._as_json:
             head = {"schema": SCHEMA, "verb": self.verb, "time": now.isoformat()}
@@ -81,7 +94,10 @@ class Screen:
             peer: Who.
             change: What.
         """
-        self.tell(entry_of(change), peer=peer.peer)
+        entry = entry_of(change)
+        if isinstance(change, Died) and isinstance(peer.error, RemoteProtocolError):
+            entry["breach"] = peer.error.breach
+        self.tell(entry, peer=peer.peer)
 
     @contextmanager
     def showing(self, peers: Callable[[], Iterable[Connection]]) -> Iterator[None]:
@@ -90,7 +106,11 @@ class Screen:
 
         Args:
             peers: Returns those that there are now.
+
+        Raises:
+            OSError: The output went away meanwhile.
         """
+        self._main = asyncio.current_task()
         follower = asyncio.ensure_future(self._follow(peers))
         try:
             if self._as_json or not self._console.is_interactive:
@@ -98,8 +118,12 @@ class Screen:
                 return
             with Live(console=self._console, auto_refresh=False) as self._live:
                 yield
+        except asyncio.CancelledError:
+            if self._gone is None:
+                raise
+            raise self._gone from None
         finally:
-            self._live = None
+            self._live = self._main = None
             follower.cancel()
 
     async def _follow(self, peers: Callable[[], Iterable[Connection]]) -> None:

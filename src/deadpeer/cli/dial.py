@@ -14,6 +14,7 @@ from deadpeer.cli.target import Address, parse_address
 from deadpeer.errors import DeadPeerError, PeerClosed
 from deadpeer.policy.backoff import Backoff
 from deadpeer.policy.heartbeat import Heartbeat
+from deadpeer.policy.keepalive import require_seconds
 
 __all__ = ["command"]
 
@@ -52,7 +53,8 @@ def command(
 
     Exits with 10 if the peer is dead, with 0 if it said goodbye.
     """  # noqa: D301 - click wants the character itself
-    heartbeat = wish(interval, timeout, within)
+    heartbeat = wish(interval, timeout, within, every=every)
+    require_seconds("connect-timeout", connect_timeout)
     screen = Screen("dial", as_json=as_json, every=every)
     target = parse_address(address)
     main = dial_again if again else dial
@@ -74,6 +76,7 @@ async def dial(
     Raises:
         PeerDead: The peer is dead.
         RemoteProtocolError: The peer broke the protocol.
+        OSError: There is no connection; with the address as its file name.
     """
     screen.tell({"event": "dialling", "address": str(address)})
     present: list[Connection] = []
@@ -85,7 +88,13 @@ async def dial(
             within=within,
             on_change=screen.tell_change,
         )
-        async with connecting as peer:
+        try:
+            peer = await connecting
+        except DeadPeerError:
+            raise
+        except OSError as error:
+            raise _refused(error, address) from error
+        async with peer:
             present.append(peer)
             async for _ in peer:
                 pass
@@ -112,10 +121,17 @@ async def dial_again(
             why = "the peer said goodbye"
         except PeerClosed as error:
             why = error.message
-        except (DeadPeerError, OSError) as error:
+        except DeadPeerError as error:
             why = str(error)
+        except OSError as error:
+            why = f"{error.filename or address}: {error.strerror or error}"
         lasted = asyncio.get_running_loop().time() - started_at
         attempt = backoff.following(attempt, lasted=lasted)
         delay = backoff.delay(attempt, chance=random.random())  # noqa: S311
         screen.tell({"event": "retry", "delay": delay, "why": why})
         await asyncio.sleep(delay)
+
+
+def _refused(error: OSError, address: Address) -> OSError:
+    """Return the same error with the address, which an operating system leaves out."""
+    return OSError(error.errno, error.strerror or str(error), str(address))

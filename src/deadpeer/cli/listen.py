@@ -37,7 +37,7 @@ def command(
 
     Ends with Ctrl-C.
     """  # noqa: D301 - click wants the character itself
-    heartbeat = wish(interval, timeout, within)
+    heartbeat = wish(interval, timeout, within, every=every)
     screen = Screen("listen", as_json=as_json, every=every)
     on_a_loop(serve(parse_listening(address), heartbeat, screen))
 

@@ -61,11 +61,17 @@ def parse_target(text: str) -> Process | Address:
     >>> parse_target("4711")
     Process(pid=4711)
     """
-    if _is_number(text):
-        return Process(pid=_number(text, 1, HIGHEST_PID, "process id", text))
-    if ":" not in text:
-        raise _wrong(text, "is neither a process id nor HOST:PORT")
-    return parse_address(text)
+    try:
+        if _is_number(text):
+            return Process(pid=_number(text, 1, HIGHEST_PID, "process id", text))
+        if ":" not in text:
+            raise _wrong(text, "is neither a process id nor HOST:PORT")
+        return parse_address(text)
+    except ConfigError as error:
+        error.hint = (
+            "write PID, HOST:PORT or [IPV6]:PORT, such as 4711 or db.example:5432"
+        )
+        raise
 
 
 def parse_address(text: str) -> Address:
@@ -81,7 +87,9 @@ def parse_address(text: str) -> Address:
     >>> parse_address("db.example:5432")
     Address(host='db.example', port=5432)
     """
-    host, _, port = text.rpartition(":")
+    host, colon, port = text.rpartition(":")
+    if not colon:
+        raise _wrong(text, "has no port")
     if host.startswith("[") or host.endswith("]"):
         return Address(host=_address_in_brackets(host, text), port=_port(port, text))
     if ":" in host:
@@ -156,7 +164,7 @@ def _wrong(text: str, what: str) -> ConfigError:
     shown = text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}…"
     return ConfigError(
         f"{shown!r} {what}",
-        hint="write PID, HOST:PORT or [IPV6]:PORT, such as 4711 or db.example:5432",
+        hint="write HOST:PORT or [IPV6]:PORT, such as db.example:5432",
         field="target",
         value=text,
     )
