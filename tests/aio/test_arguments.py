@@ -7,6 +7,7 @@ import pytest
 from deadpeer import sync
 from deadpeer.aio import connect_peer, guard, reconnecting, serve_peers, watch
 from deadpeer.aio.arguments import require_callable, require_plain, require_port
+from deadpeer.aio.serving import awaited
 from deadpeer.errors import ConfigError, PeerSilent
 from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.testing import FakeLink, fake_streams, run
@@ -153,3 +154,12 @@ def test_a_question_that_failed_long_ago_is_not_brought_up():
     with pytest.raises(PeerSilent) as told:
         run(main())
     assert not told.value.hint
+
+
+def test_a_plain_function_for_a_handler_is_told_so():
+    def handler(peer):
+        assert peer
+
+    with pytest.raises(ConfigError, match="handler returned None") as refused:
+        awaited(handler("somebody"))
+    assert "async def" in refused.value.hint

@@ -1,3 +1,5 @@
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -5,7 +7,8 @@ from deadpeer.aio.attempts import interleaved
 
 
 def test_families_take_turns():
-    six, four = [(6, n) for n in range(3)], [(4, n) for n in range(2)]
+    six: list[Any] = [(6, n) for n in range(3)]
+    four: list[Any] = [(4, n) for n in range(2)]
     assert interleaved([*six, *four], 1) == [
         six[0], four[0], six[1], four[1], six[2],
     ]  # fmt: skip

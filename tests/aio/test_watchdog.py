@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import weakref
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,7 @@ class Reports:
     """Collects reports; ``of_place`` is set with the first one."""
 
     def __init__(self):
-        self.queue = queue.SimpleQueue()
+        self.queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.told = threading.Event()
 
     def __call__(self, blocked):
@@ -175,7 +176,7 @@ def test_a_report_may_want_something_of_the_loop_that_is_left(run):
     async def answer():
         return 42
 
-    answers = queue.SimpleQueue()
+    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     async def main():
         loop = asyncio.get_running_loop()
@@ -258,6 +259,7 @@ def test_the_thread_ends_when_the_loop_is_closed(run):
     thread = dog._thread
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
+    assert thread is not None
     thread.join(WAIT)
 
     assert not dog.is_watching
@@ -316,7 +318,8 @@ def test_being_cancelled_on_the_way_in_ends_the_thread(run):
     # Nobody waits for it then, and it needs one look to see.
     for thread in threading.enumerate():
         if "watchdog" in thread.name:
-            thread.join(WAIT)
+            assert thread is not None
+    thread.join(WAIT)
 
 
 def test_without_a_loop_there_is_nothing_to_watch():
@@ -336,7 +339,7 @@ def test_a_threshold_is_a_duration(threshold):
     not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="has no such lock"
 )
 def test_where_nobody_could_look_the_whole_process_is_told(run):
-    reports = queue.SimpleQueue()
+    reports: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     async def main():
         async with Watchdog(threshold=QUICK, on_blocked=reports.put):

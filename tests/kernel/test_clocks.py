@@ -3,7 +3,6 @@ import time
 
 import pytest
 
-from deadpeer.kernel import clocks
 from deadpeer.kernel.clocks import CLOCK_PAIRS, ClockPair, SuspendClock, clock_pair
 
 linux = pytest.mark.skipif(
@@ -26,7 +25,7 @@ def test_a_sleep_is_told_once(monkeypatch):
     def asleep(number):
         return read(number) + (slept if number == time.CLOCK_BOOTTIME else 0.0)
 
-    monkeypatch.setattr(clocks.time, "clock_gettime", asleep)
+    monkeypatch.setattr(time, "clock_gettime", asleep)
     clock = SuspendClock()
     assert clock.slept() == 0.0
     slept = 3600.0
@@ -44,7 +43,7 @@ def test_short_sleeps_add_up_until_they_are_worth_telling(monkeypatch):
     def asleep(number):
         return read(number) + (slept if number == time.CLOCK_BOOTTIME else 0.0)
 
-    monkeypatch.setattr(clocks.time, "clock_gettime", asleep)
+    monkeypatch.setattr(time, "clock_gettime", asleep)
     clock = SuspendClock()
     told = 0.0
     for _ in range(40):

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deadpeer.errors import ConfigError
-from deadpeer.policy.heartbeat import SHORTEST, Heartbeat
+from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.policy.link import Link
-from deadpeer.policy.mistakes import Search, last_below, lowest, rounded_up
+from deadpeer.policy.mistakes import SHORTEST, Search, last_below, lowest, rounded_up
 from deadpeer.policy.quality import configure
 from deadpeer.policy.rates import per_second
 
@@ -300,3 +300,8 @@ def test_an_offered_rate_can_be_given_back():
 
     assert granted(MOBILE, mistakes_at_most=offer)
     assert not granted(MOBILE, mistakes_at_most=per_second("", offer) * 0.97)
+
+
+def test_a_round_trip_time_alone_is_no_link():
+    with pytest.raises(ConfigError, match=r"link=0\.05 is no Link"):
+        configure(detect_within=5, mistakes_at_most="1/week", link=0.05)
