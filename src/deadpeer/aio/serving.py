@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import functools
+import inspect
 import ssl as tls
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable
 from contextlib import suppress
@@ -124,6 +125,8 @@ class Server:
         """
         Accept no more, say goodbye to every peer, and wait for the handlers.
 
+        A handler may call it; it is not waited for then.
+
         Args:
             within: Seconds for all of that; then, or if this is cancelled,
                 connections are aborted and handlers cancelled.
@@ -141,14 +144,16 @@ class Server:
             asyncio.ensure_future(peer.close(Farewell.GOING_AWAY, within=within))
             for peer in self._all
         ]
-        waiting = [*goodbyes, *self._tasks]
+        waiting = [*goodbyes, *(self._tasks - {asyncio.current_task()})]
         try:
             if waiting:
                 await asyncio.wait(waiting, timeout=within)
         finally:
-            await self._cut_off(waiting)
-            self._news.end()
-            self._over.set()
+            try:
+                await self._cut_off(waiting)
+            finally:  # cancelled again, perhaps by a handler that was cut off
+                self._news.end()
+                self._over.set()
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
                 await server.wait_closed()
@@ -190,7 +195,7 @@ class Server:
         if self._handler is None:
             return
         try:
-            await self._handler(peer)
+            await awaited(self._handler(peer))
         except Exception as error:  # noqa: BLE001 - one handler's fault is no other's
             # The end of its own peer is no fault; that of another one may be.
             if not is_end_of(peer, error):
@@ -224,6 +229,26 @@ def is_end_of(peer: Connection, error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return all(is_end_of(peer, part) for part in error.exceptions)
     return error is peer.error
+
+
+def awaited(given: Any) -> Awaitable[object]:
+    """
+    Return what a handler returned, if it can be awaited.
+
+    Args:
+        given: What it returned.
+
+    Raises:
+        ConfigError: It is a plain function, and has returned.
+    """
+    if not inspect.isawaitable(given):
+        raise ConfigError(
+            f"handler returned {given!r}, which cannot be awaited",
+            hint="give a coroutine function: async def handler(peer)",
+            field="handler",
+            value=given,
+        )
+    return given
 
 
 def serve_peers(

@@ -123,6 +123,13 @@ def configure(
             field="detect_within",
             value=within,
         )
+    if not isinstance(link, Link):
+        raise ConfigError(
+            f"link={link!r} is no Link",
+            hint="give Link(rtt=…, variance=…), or Link.from_rtts(…)",
+            field="link",
+            value=link,
+        )
     rate = per_second("mistakes_at_most", mistakes_at_most)
     last = math.inf
     if mistakes_last_at_most is not None:
