@@ -11,7 +11,13 @@ import pytest
 
 from deadpeer import errors
 from deadpeer.cli.diagnosis import Finding, Problem
-from deadpeer.cli.root import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, root, run
+from deadpeer.cli.root import (
+    EXIT_BROKEN_PIPE,
+    EXIT_INTERRUPTED,
+    EXIT_TERMINATED,
+    root,
+    run,
+)
 from deadpeer.cli.snippets import TARGETS
 from deadpeer.policy import Keepalive
 
@@ -66,7 +72,7 @@ def test_every_option_stands_in_the_section_of_its_verb_and_no_other(path):
         name
         for parameter in VERBS[path].params
         if isinstance(parameter, click.Option)
-        for name in parameter.opts
+        for name in (*parameter.opts, *parameter.secondary_opts)
         if name.startswith("--") and name != "--help"
     }
 
@@ -84,7 +90,9 @@ def test_every_exit_code_has_its_row_and_no_other():
     codes = {kind.exit_code for kind in kinds}
     written = re.findall(r"^\| (\d+) \|", section("Exit codes"), re.MULTILINE)
 
-    assert set(map(int, written)) == {0, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE} | codes
+    assert set(map(int, written)) == codes | {
+        *(0, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE, EXIT_TERMINATED)
+    }
 
 
 def test_every_language_is_named():

@@ -94,16 +94,19 @@ def test_a_stopped_peer_is_told_dead_with_its_evidence_and_exit_code_10():
 
 
 @pytest.mark.slow
-def test_an_interrupted_listener_says_goodbye_and_the_dialler_ends_well():
+@pytest.mark.parametrize(
+    ("told", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_a_listener_that_is_ended_says_goodbye_and_the_dialler_ends_well(told, code):
     with listening() as (server, port):
         with program("dial", f"127.0.0.1:{port}", "--json", *QUICK) as client:
             until(client, "online")
-            server.send_signal(signal.SIGINT)
+            server.send_signal(told)
             assert until(client, "closed")["reason"] == "going-away"
             client.communicate(timeout=20)
             assert client.returncode == 0
         server.communicate(timeout=20)
-        assert server.returncode == 130
+        assert server.returncode == code
 
 
 @pytest.mark.slow

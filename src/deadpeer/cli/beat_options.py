@@ -2,13 +2,16 @@
 
 import asyncio
 import logging
+import signal
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any
 
 import click
 
 from deadpeer.cli.durations import SECONDS
+from deadpeer.cli.root import EXIT_TERMINATED
 from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.policy.keepalive import require_seconds
 
@@ -93,13 +96,28 @@ def on_a_loop(main: Coroutine[Any, Any, None]) -> None:
     """
     Run on uvloop where it is installed, else on asyncio.
 
+    A SIGTERM, as a service manager sends it, ends it as well as Ctrl-C does: with
+    a goodbye to every peer.
+
     Args:
         main: What to run.
     """
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    if find_spec("uvloop") is None:
-        asyncio.run(main)
-        return
-    import uvloop
+    run: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run
+    if find_spec("uvloop") is not None:
+        import uvloop
 
-    uvloop.run(main)
+        run = uvloop.run
+    try:
+        run(_until_told(main))
+    except asyncio.CancelledError:
+        raise click.exceptions.Exit(EXIT_TERMINATED) from None
+
+
+async def _until_told(main: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.current_task()
+    if task is not None:
+        with suppress(NotImplementedError):  # Windows has no such signal
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    await main

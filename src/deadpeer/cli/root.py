@@ -21,7 +21,7 @@ from click.shell_completion import (
 
 from deadpeer.errors import DeadPeerError, MissingExtra
 
-__all__ = ["VERBS", "Verb", "root", "run"]
+__all__ = ["EXIT_TERMINATED", "VERBS", "Verb", "root", "run"]
 
 PROGRAM = "deadpeer"
 COMPLETE_VARIABLE = "_DEADPEER_COMPLETE"
@@ -29,6 +29,7 @@ COMPLETE_VARIABLE = "_DEADPEER_COMPLETE"
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
+EXIT_TERMINATED = 143  # 128 + SIGTERM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
