@@ -23,12 +23,16 @@ from deadpeer.aio.serving import Server, serve_peers
 from deadpeer.aio.stats import Stats
 from deadpeer.aio.watchdog import Watchdog
 from deadpeer.aio.watching import Watch, watch
+from deadpeer.core.limits import Limits
+from deadpeer.policy.backoff import Backoff
 
 __all__ = [
+    "Backoff",
     "Blocked",
     "Connecting",
     "Connection",
     "Guard",
+    "Limits",
     "Reconnecting",
     "Registry",
     "Server",

@@ -16,6 +16,8 @@ loop in a thread of its own, which starts when it is first needed.
 """
 
 from deadpeer.aio.stats import Stats
+from deadpeer.core.limits import Limits
+from deadpeer.policy.backoff import Backoff
 from deadpeer.sync.connection import Connection
 from deadpeer.sync.guarding import Guard, guard
 from deadpeer.sync.opening import connect_peer
@@ -25,8 +27,10 @@ from deadpeer.sync.serving import Server, serve_peers
 from deadpeer.sync.watching import Watch, watch
 
 __all__ = [
+    "Backoff",
     "Connection",
     "Guard",
+    "Limits",
     "Reconnecting",
     "Registry",
     "Server",
