@@ -113,7 +113,8 @@ export class Reader {
     this.pingsSent = 0; // that may still be answered
     this.theirs = null;
     this.error = null;
-    this.allowanceAt = now;
+    this.pingsAt = now;
+    this.beatsAt = now;
     this.buffer = Buffer.alloc(0);
     this.message = null; // fragments so far
     this.held = 0; // bytes of them
@@ -182,10 +183,10 @@ export class Reader {
     }
     switch (frame[0]) {
       case BEAT:
-        this.countHeartbeat(now);
+        this.countHeartbeat("beatsAt", now);
         return ["beat"];
       case PING:
-        this.countHeartbeat(now);
+        this.countHeartbeat("pingsAt", now);
         return ["pinged", frame.readUInt16BE(1)];
       case PONG:
         if (this.pingsSent === 0) throw new Breach("unasked-pong");
@@ -220,11 +221,12 @@ export class Reader {
     return ["message", Buffer.concat(pieces)];
   }
 
-  countHeartbeat(now) {
+  // PINGs and BEATs are counted apart: each name is an instant up to which they are used up.
+  countHeartbeat(name, now) {
     const gap = this.hello.heartbeat_gap_ms / 1000;
-    const at = Math.max(this.allowanceAt, now - this.longestPatience);
+    const at = Math.max(this[name], now - this.longestPatience);
     if (at > now + this.strikes * gap) throw new Breach("too-many-heartbeats");
-    this.allowanceAt = at + gap;
+    this[name] = at + gap;
   }
 }
 

@@ -282,6 +282,15 @@ def test_a_flood_of_heartbeats_ends_after_what_was_saved_up(frame, idle):
     assert breach_of(conversation, frame, now=idle) == "too-many-heartbeats"
 
 
+def test_questions_and_promised_beats_do_not_use_up_each_others_allowance():
+    conversation = greeted()
+    for second in range(1000):
+        conversation.receive(encode_beat(), now=second + 0.5)
+        conversation.receive(encode_ping(1), now=second + 0.6)
+
+    assert conversation.error is None
+
+
 def test_strikes_are_forgiven():
     conversation = greeted()
     for round_ in range(20):

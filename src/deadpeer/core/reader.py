@@ -59,6 +59,7 @@ class Reader:
 
     __slots__ = (
         "_allowance_at",
+        "_beats_at",
         "_buffer",
         "_message",
         "_since_at",
@@ -79,7 +80,8 @@ class Reader:
         self._buffer: bytearray | None = None  # the start of one frame
         self._message: bytearray | None = None  # the first fragments of a message
         self._since_at = now  # since when what is incomplete has not moved
-        self._allowance_at = now  # up to when heartbeats are used up
+        self._allowance_at = now  # up to when pings are used up
+        self._beats_at = now  # the same, of beats
         self._unanswered = 0  # pings that may still be answered
 
     def receive(self, data: bytes, *, now: float) -> Sequence[Arrival]:
@@ -169,7 +171,7 @@ class Reader:
             self._unanswered -= 1
             return Ponged(data[at + 1] << 8 | data[at + 2])
         if kind == BEAT:
-            if not self._allowed(now):
+            if not self._beat_allowed(now):
                 raise self._too_many()
             return BEATEN
         frame = bytes(data[at:end])
@@ -212,7 +214,7 @@ class Reader:
 
     def _allowed(self, now: float) -> bool:
         """
-        Count a heartbeat, unless it comes too early.
+        Count a ping, unless it comes too early.
 
         A generic cell rate algorithm: ``_allowance_at`` is the instant up to
         which the peer's heartbeats are used up. It may run ahead by *strikes*
@@ -230,6 +232,18 @@ class Reader:
             return False
         self._allowance_at = at + gap
         return True
+
+    def _beat_allowed(self, now: float) -> bool:
+        """
+        Count a beat in the same way, and apart.
+
+        Who has promised beats may have questions, too, and knows of no reason to
+        leave out either.
+        """
+        pings_at, self._allowance_at = self._allowance_at, self._beats_at
+        allowed = self._allowed(now)
+        self._beats_at, self._allowance_at = self._allowance_at, pings_at
+        return allowed
 
     def _too_many(self) -> RemoteProtocolError:
         return remote_breach(
