@@ -139,6 +139,34 @@ def test_a_fast_sender_waits_for_a_reader_that_reads_nothing(world):
 
 
 @in_every_world
+def test_a_program_that_reads_nothing_for_long_lives_as_long_as_its_loop(world):
+    async def main():
+        quick = settings_of(Heartbeat(interval=0.3, timeout=0.4))
+        # No more than this is taken, so there is no room for an answer either.
+        narrow = (
+            FakeLink(delay=0.01, receive_buffer=1 << 14) if world.is_virtual else None
+        )
+        near, far, _ = await world.couple(quick, quick, link=narrow)
+
+        async def sends():
+            while True:
+                await near.send(bytes(10_000))
+
+        sending = asyncio.create_task(sends())
+        await asyncio.sleep(2.5)
+        assert far.stats().reading_paused
+        assert near.error is None
+        assert far.error is None
+        sending.cancel()
+        near.abort()
+        far.abort()
+        await near.wait_closed()
+        await far.wait_closed()
+
+    world.run(main())
+
+
+@in_every_world
 def test_thousands_of_empty_messages_are_bounded_and_taken_quickly(world):
     async def main():
         near, far, _ = await world.couple()

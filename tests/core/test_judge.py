@@ -264,6 +264,30 @@ def test_a_reader_that_pauses_looks_at_the_kernel_alone(
     assert peer.counts_at == (23.0 if state == ALIVE else 20.0)
 
 
+@pytest.mark.parametrize(
+    ("now", "rules", "more", "action"),
+    [
+        (40.0, RULES, {}, PING),
+        (39.9, RULES, {}, NOTHING),
+        (40.0, RULES, {"outstanding": 0}, PING),
+        (40.0, RULES, {"outstanding": 3}, NOTHING),
+        (40.0, RULES, {"unanswered": 0.1}, NOTHING),
+        (40.0, Heartbeat(interval=20, timeout=8, one_way=True), {}, NOTHING),
+    ],
+)
+def test_a_reader_that_pauses_for_long_asks_again_if_nothing_is_on_its_way(
+    now, rules, more, action
+):
+    peer = asked()
+    peer.wake_at = now
+    facts = Facts(drained=True, paused=True, **more)
+    told, wake_at = judge(rules, peer, now=now, facts=facts)
+    assert told == action
+    assert peer.asked_at == (now if action == PING else 20.0)
+    assert peer.counts_at == now
+    assert wake_at == now + 1.0
+
+
 def delivery(now: float, peer: Row, **facts: float) -> tuple[int, float]:
     peer.wake_at = now
     known = Facts(drained=True, **facts)

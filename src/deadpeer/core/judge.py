@@ -300,15 +300,9 @@ def accuse(
     rules: Heartbeat, row: Row, *, now: float, facts: Facts
 ) -> tuple[int, float]:
     """Everything was read and still nothing was heard: is it the peer's fault?"""
-    look_at = now + min(rules.interval, rules.timeout / LOOKS)
     if facts.paused:
-        # Its answer may lie in the buffer that we do not read. Only the
-        # kernel's own evidence counts.
-        if facts.unanswered >= rules.timeout:
-            row.state = DEAD
-            return DIED, NEVER
-        row.counts_at = now
-        return NOTHING, look_at
+        return accuse_by_the_kernel(rules, row, now=now, facts=facts)
+    look_at = now + min(rules.interval, rules.timeout / LOOKS)
     is_first_look = row.acked == UNKNOWN
     if not rules.one_way:  # otherwise nothing of ours has to be delivered first
         follow_delivery(row, now=now, facts=facts)
@@ -325,6 +319,22 @@ def accuse(
         return NOTHING, min(wake_at, suspect_at, now + rules.interval)
     row.state = SUSPECT
     return SUSPECTED, wake_at
+
+
+def accuse_by_the_kernel(
+    rules: Heartbeat, row: Row, *, now: float, facts: Facts
+) -> tuple[int, float]:
+    """The answer may lie in the buffer that we do not read: what does the kernel say?"""
+    if facts.unanswered >= rules.timeout:
+        row.state = DEAD
+        return DIED, NEVER
+    row.counts_at = now
+    is_on_its_way = rules.one_way or facts.outstanding or facts.unanswered
+    if now >= row.asked_at + rules.interval and not is_on_its_way:
+        # A program that has no time to read lives, and its peer has to hear
+        # that; and a kernel that has nothing to deliver makes no evidence.
+        return ask(rules, row, now=now)
+    return NOTHING, now + min(rules.interval, rules.timeout / LOOKS)
 
 
 def follow_delivery(row: Row, *, now: float, facts: Facts) -> None:
