@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from deadpeer.aio.warden import TICK, clock_of, warden_of
-from deadpeer.testing import run
+from deadpeer.aio.warden import RETRY, TICK, clock_of, warden_of
+from deadpeer.testing import VirtualLoop, run
 
 NEVER = math.inf
 LATE = 1.001 * TICK  # a millionth of a turn is the wheel's own
@@ -114,6 +114,35 @@ def test_one_wards_fault_is_told_and_keeps_nobody_else_from_being_woken():
         assert [str(what["exception"]) for what in told] == ["bad"]
 
     run(main())
+
+
+@pytest.mark.parametrize("fault", [LookupError, SystemExit])
+def test_who_fails_or_comes_behind_one_that_exits_is_woken_again(fault):
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda *_: None)
+
+        def fails(ward):
+            if len(ward.woken) == 1:
+                raise fault
+
+        wards = [Ward(warden(), then=then) for then in (fails, None)]
+        for ward in wards:
+            ward.warden.wake(ward, at=1.0)
+        return wards
+
+    loop = VirtualLoop()
+    try:
+        first, second = loop.run_until_complete(main())
+        if fault is SystemExit:
+            with pytest.raises(SystemExit):
+                loop.run_until_complete(asyncio.sleep(2))
+        loop.run_until_complete(asyncio.sleep(5))
+    finally:
+        loop.close()
+    again = first.woken[0] + RETRY
+    assert first.woken == about(1.0, again)
+    assert second.woken == about(again if fault is SystemExit else 1.0)
 
 
 def test_a_sleep_of_the_machine_is_told_to_each_once_and_before_the_turn():

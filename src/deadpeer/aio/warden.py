@@ -13,11 +13,14 @@ from typing import Protocol
 from deadpeer.core.wheel import Wheel
 from deadpeer.kernel.clocks import SuspendClock
 
-__all__ = ["TICK", "Ward", "Warden", "clock_of", "warden_of"]
+__all__ = ["RETRY", "TICK", "Ward", "Warden", "clock_of", "warden_of"]
 
 # A wake-up may be so many seconds late; a promise allows for 0.05. Looks that come
 # together cost less: one at a time, a processor's caches are cold for each.
 TICK = 0.025
+
+# Who failed is woken again after so many seconds.
+RETRY = 1.0
 
 NEVER = float("inf")
 
@@ -86,21 +89,33 @@ class Warden:
         self._handle = None
         self._handle_at = -NEVER  # wards that re-arm meanwhile leave it to us
         now = self.clock()
+        due: list[Ward] = []
         try:
             self._tell_of_sleep(now)
-            for ward in self._wheel.matured(now=now):
+            due = self._wheel.matured(now=now)
+            for ward in due:
                 if ward.armed_at <= now:  # otherwise another one's news changed it
                     ward.armed_at = NEVER
                     try:
                         ward.due(now)
                     except Exception as error:  # noqa: BLE001 - one ward's fault is no other's
                         self._failed(ward, error)
+                        self._wake_again(ward, now)
+        except BaseException:  # a program that exits in a callback may go on
+            for ward in due:
+                self._wake_again(ward, now)
+            raise
         finally:
             self._arm()
 
     def _failed(self, ward: Ward, error: Exception) -> None:
         message = f"{ward!r} failed when it was woken"
         self._loop.call_exception_handler({"message": message, "exception": error})
+
+    def _wake_again(self, ward: Ward, now: float) -> None:
+        # Who failed may not have said when, and must not live for ever by that.
+        if ward.armed_at <= now or ward.armed_at == NEVER:
+            self.wake(ward, at=now + RETRY)
 
     def _tell_of_sleep(self, now: float) -> None:
         duration = self._suspend.slept()
