@@ -66,6 +66,20 @@ def test_to_wait_for_oneself_is_refused():
     assert home.ask(on_the_loop) == 7
 
 
+def test_a_callback_that_exits_ends_neither_the_loop_nor_who_waits_for_it():
+    home = background()
+    exited = threading.Event()
+
+    def leave():
+        home.loop.call_soon(exited.set)
+        sys.exit(3)
+
+    home.tell(leave)
+
+    assert exited.wait(WAIT)
+    assert home.call(seven, WAIT) == 7
+
+
 def test_an_interrupt_cancels_and_a_result_that_was_there_is_rescued():
     """Ctrl+C in a thread that waits, in a process of its own."""
     code = """

@@ -64,6 +64,7 @@ class Background:
             self.loop = asyncio.SelectorEventLoop(self._selector)
         self.workers = Workers()
         self.is_lost = False
+        self._is_leaving = False
         self.servers: set[Resident] = set()
         self._residents: WeakSet[Any] = WeakSet()
         self._thread = threading.Thread(
@@ -73,7 +74,11 @@ class Background:
 
     def _run(self) -> None:
         try:
-            self.loop.run_forever()
+            while not self._is_leaving:
+                # What would end a program ends no more than the callback here:
+                # all peers are judged on this thread, and all threads wait for it.
+                with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                    self.loop.run_forever()
         finally:
             self.loop.close()
 
@@ -203,6 +208,7 @@ class Background:
             self._thread.join(PATIENCE)
 
     def _start_to_leave(self) -> None:
+        self._is_leaving = True
         leaving = self.loop.create_task(self._leave())
         leaving.add_done_callback(lambda _: self.loop.stop())
 
