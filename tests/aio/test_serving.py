@@ -240,6 +240,35 @@ def test_a_close_that_is_cancelled_still_ends_everything(world):
 
 
 @on_real_loops
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_handler_can_close_its_server_and_whoever_waits_for_that_is_told(
+    world, nested
+):
+    async def main():
+        closed = asyncio.Event()
+
+        async def close():
+            await server.close(within=0.2)
+            closed.set()
+
+        async def handle(peer):
+            assert await peer.recv() == b"shut down"
+            # One that waits for another task is waited for, and cut off at last.
+            await (asyncio.create_task(close()) if nested else close())
+
+        server = await serve_peers(handle, HERE, 0)
+        peer = await connect_peer(HERE, server.port)
+        await peer.send(b"shut down")
+        await server.serve_forever()
+        await peer.wait_closed()
+        assert isinstance(peer.error, PeerClosed)
+        assert peer.error.reason == "going-away"
+        assert closed.is_set() is not nested
+
+    world.run(main())
+
+
+@on_real_loops
 def test_a_server_that_was_awaited_can_be_a_block_and_is_not_used_twice(world):
     async def main():
         server = await serve_peers(echo, HERE, 0)
