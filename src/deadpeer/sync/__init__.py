@@ -6,7 +6,7 @@ loop in a thread of its own, which starts when it is first needed.
 
 ::
 
-    from deadpeer.policy.heartbeat import Heartbeat
+    from deadpeer import Heartbeat
     from deadpeer.sync import connect_peer
 
     with connect_peer("game.example", 7000, heartbeat=Heartbeat()) as peer:
