@@ -1,15 +1,21 @@
 """What a transport and its kernel know about one peer, as the judge wants it."""
 
 import asyncio
+import select
 from collections.abc import Callable
 from typing import Any
 
 from deadpeer.core.judge import UNKNOWN, Facts
 from deadpeer.kernel.traffic import Traffic, read_traffic
 
-__all__ = ["gather", "is_reading", "traffic_of"]
+__all__ = ["gather", "is_reading", "traffic_of", "waiting_in"]
 
 NOTHING_KNOWN = Traffic()
+
+# What may wait beneath TLS in bytes, if fragments are written: a transport's usual
+# limit (CPython Lib/asyncio/transports.py, _set_write_buffer_limits), and a fragment
+# above it in two records.
+BENEATH_TLS = 64 * 1024 + 2 * 16 * 1024
 
 
 def gather(transport: Any, *, now: float) -> tuple[Facts, int]:
@@ -26,7 +32,7 @@ def gather(transport: Any, *, now: float) -> tuple[Facts, int]:
     traffic = traffic_of(transport, now=now)
     outstanding = traffic.outstanding
     if outstanding is not None:
-        outstanding += transport.get_write_buffer_size()
+        outstanding += waiting_in(transport)
     closing = transport.is_closing()
     facts = Facts(
         paused=not closing and not is_reading(transport),
@@ -54,6 +60,35 @@ def traffic_of(transport: asyncio.BaseTransport, *, now: float) -> Traffic:
         return simulated()
     sock = transport.get_extra_info("socket")
     return NOTHING_KNOWN if sock is None else read_traffic(sock, now=now)
+
+
+def waiting_in(transport: Any) -> int:
+    """
+    Return how many bytes a transport keeps that the kernel had no room for.
+
+    With TLS there are two transports, and the one above tells of its own alone:
+    a question would seem delivered when what is before it still waits beneath.
+
+    Args:
+        transport: An asyncio transport.
+    """
+    waiting: int = transport.get_write_buffer_size()
+    if transport.get_extra_info("ssl_object") is None:
+        return waiting
+    beneath = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)
+    if beneath is not None:
+        return waiting + int(beneath.get_write_buffer_size())
+    # uvloop shows it to nobody. If the kernel has room, nothing waits there.
+    sock = transport.get_extra_info("socket")
+    return waiting if sock is None or _has_room(sock) else waiting + BENEATH_TLS
+
+
+def _has_room(sock: Any) -> bool:
+    if sock.fileno() < 0 or not hasattr(select, "poll"):
+        return True
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLOUT)
+    return bool(poll.poll(0))
 
 
 def is_reading(transport: Any) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 from deadpeer.aio.changes import Changes
 from deadpeer.aio.ending import ending_of
-from deadpeer.aio.evidence import traffic_of
+from deadpeer.aio.evidence import traffic_of, waiting_in
 from deadpeer.aio.inbox import Inbox
 from deadpeer.aio.outbox import Outbox
 from deadpeer.aio.settings import Settings
@@ -282,7 +282,7 @@ class PeerProtocol(Timed, asyncio.Protocol):
             self._busy = False
             traffic = traffic_of(transport, now=now)
             if traffic.acked is not None and traffic.outstanding is not None:
-                waiting = traffic.outstanding + transport.get_write_buffer_size()
+                waiting = traffic.outstanding + waiting_in(transport)
                 covers = traffic.acked + waiting
         self.monitor.pinged(now=now, covers=covers)
 
