@@ -34,7 +34,7 @@ def deliveries(most: int, *, rtt: float, defaults: Defaults) -> list[float]:
         RFC 6298, sections 2 and 5.5; Linux tcp_timer.c, tcp_retransmit_timer().
 
     >>> [round(t, 2) for t in deliveries(4, rtt=0.1, defaults=Defaults(hz=1000))]
-    [0.0, 0.33, 1.0, 2.24]
+    [0.0, 0.31, 0.97, 2.24]
     """
     _, timeout = retransmission_timeout(rtt, defaults)
     times = [0.0]
