@@ -88,3 +88,25 @@ def test_an_item_may_be_held_twice():
 
     assert wheel.matured(now=2.0) == ["a"]
     assert wheel.matured(now=3.0) == ["a"]
+
+
+def test_who_leaves_a_full_turn_is_found_without_asking_the_others():
+    class Compared:
+        times = 0
+
+        def __hash__(self):
+            return id(self)
+
+        def __eq__(self, _other):
+            Compared.times += 1
+            return False
+
+    items = [Compared() for _ in range(2000)]
+    wheel = Wheel[Compared](tick=1.0)
+    for item in items:
+        wheel.add(item, at=1.0)
+    for item in reversed(items):
+        wheel.discard(item, at=1.0)
+
+    assert len(wheel) == 0
+    assert Compared.times < len(items)

@@ -25,7 +25,7 @@ class Wheel(Generic[Item]):
     """
     Hold items until their instant has come.
 
-    An item may be held more than once.
+    An item may be held for several turns, and once in each. It is hashable.
 
     Args:
         tick: How many seconds are one turn; items come out up to so much late,
@@ -44,7 +44,8 @@ class Wheel(Generic[Item]):
     def __init__(self, *, tick: float) -> None:
         self.tick = tick
         self._per_second = 1 / tick
-        self._turns: dict[int, list[Item]] = {}
+        # Each turn is an ordered set: to find one of very many in a list takes too long.
+        self._turns: dict[int, dict[Item, None]] = {}
         self._order: list[int] = []
 
     @property
@@ -57,7 +58,7 @@ class Wheel(Generic[Item]):
         Hold an item.
 
         Args:
-            item: Anything.
+            item: Anything that is hashable.
             at: Until when, in seconds; an infinite instant holds nothing.
         """
         if at == NEVER:
@@ -65,10 +66,10 @@ class Wheel(Generic[Item]):
         turn = int(at * self._per_second + BEYOND)  # _turn_of, without the call
         items = self._turns.get(turn)
         if items is None:
-            self._turns[turn] = [item]
+            self._turns[turn] = {item: None}
             heapq.heappush(self._order, turn)
         else:
-            items.append(item)
+            items[item] = None
 
     def discard(self, item: Item, *, at: float) -> None:
         """
@@ -79,8 +80,8 @@ class Wheel(Generic[Item]):
             at: The instant in seconds with which it was added.
         """
         items = self._turns.get(self._turn_of(at)) if at < NEVER else None
-        if items and item in items:
-            items.remove(item)  # the turn stays: to find it costs more
+        if items:
+            items.pop(item, None)  # the turn stays: to find it costs more
 
     def _turn_of(self, at: float) -> int:
         # A millionth of a turn beyond the end of its own: the product is rounded,
@@ -98,7 +99,7 @@ class Wheel(Generic[Item]):
         tick = self.tick
         if not order or order[0] * tick > now:
             return []
-        due = self._turns.pop(heapq.heappop(order))
+        due = list(self._turns.pop(heapq.heappop(order)))
         while order and order[0] * tick <= now:
             due += self._turns.pop(heapq.heappop(order))
         return due
