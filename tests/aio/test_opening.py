@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import socket
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -155,6 +156,31 @@ def test_a_web_browser_on_our_port_is_named_and_told_goodbye(world):
             writer.close()
 
     world.run(main())
+
+
+@on_real_loops
+def test_a_greeting_that_came_while_this_loop_was_blocked_counts(world):
+    async def main():
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket_pair()
+        with theirs:
+            connecting = connect_peer(sock=ours, within=0.5, safety_net=False)
+            opening = asyncio.ensure_future(awaited(connecting))
+            await loop.sock_recv(theirs, 1000)
+            for _ in range(5):
+                await asyncio.sleep(0)  # until it waits for the greeting
+            theirs.send(Conversation(Hello(), Limits(), now=0.0).greeting())
+            time.sleep(0.6)  # noqa: ASYNC251 - what is tested
+            peer = await opening
+            assert peer.state is State.ALIVE
+            peer.abort()
+            await peer.wait_closed()
+
+    world.run(main())
+
+
+async def awaited(connecting):
+    return await connecting
 
 
 @on_real_loops

@@ -11,10 +11,12 @@ from typing import Any
 
 from deadpeer.aio.arguments import require_port
 from deadpeer.aio.connection import Connection
+from deadpeer.aio.judged import FEWEST_TURNS
 from deadpeer.aio.settings import Settings
 from deadpeer.core.detectors.base import Detector
 from deadpeer.core.events import Change
 from deadpeer.core.limits import Limits
+from deadpeer.core.states import State
 from deadpeer.errors import ConfigError, DeadPeerError, PeerTimedOut
 from deadpeer.kernel.sockets import peer_name
 from deadpeer.kernel.verdicts import verdict_on
@@ -89,10 +91,11 @@ class Connecting:
         except BaseException as error:
             if peer is None:
                 raise
-            peer.abort()
             if not isinstance(error, TimeoutError) or isinstance(error, DeadPeerError):
+                peer.abort()
                 raise
-            raise self._no_greeting() from None
+            if not await _greets_after_all(peer):
+                raise self._no_greeting() from None
         # What it said before it left is still to be had.
         if peer.error is not None and not peer.stats().unread_messages:
             raise peer.error
@@ -132,6 +135,18 @@ class Connecting:
         if "sock" in self.target:
             return peer_name(self.target["sock"]) or "the socket"
         return f"{self.target.get('host')}:{self.target.get('port')}"
+
+
+async def _greets_after_all(peer: Connection) -> bool:
+    """Read what has arrived before it is said: this loop may have been the slow one."""
+    try:
+        for _ in range(FEWEST_TURNS):
+            await asyncio.sleep(0)
+    finally:
+        greets = peer.state is not State.CONNECTING
+        if not greets:
+            peer.abort()
+    return greets
 
 
 def connect_peer(
