@@ -102,7 +102,9 @@ def on_a_loop(main: Coroutine[Any, Any, None]) -> None:
     Args:
         main: What to run.
     """
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    quiet = logging.getLogger("asyncio")
+    usual = quiet.level
+    quiet.setLevel(logging.CRITICAL)
     run: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run
     if find_spec("uvloop") is not None:
         import uvloop
@@ -112,6 +114,8 @@ def on_a_loop(main: Coroutine[Any, Any, None]) -> None:
         run(_until_told(main))
     except asyncio.CancelledError:
         raise click.exceptions.Exit(EXIT_TERMINATED) from None
+    finally:
+        quiet.setLevel(usual)
 
 
 async def _until_told(main: Coroutine[Any, Any, None]) -> None:

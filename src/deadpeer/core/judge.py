@@ -221,7 +221,17 @@ def judge(
 
 
 def look_at_quiet_peer(rules: Heartbeat, row: Row, *, now: float) -> tuple[int, float]:
-    """Nothing is asked, or it was answered: ask if it is time to."""
+    """
+    Ask a peer if it is time to; nothing is asked of it, or it was answered.
+
+    Args:
+        rules: As for ``judge``.
+        row: As for ``judge``; of a peer that is alive or suspect.
+        now: The present, in seconds.
+
+    Returns:
+        The action, and the instant in seconds at which to call again.
+    """
     due_at = row.heard_at + rules.interval
     if row.state == SUSPECT:
         row.state = ALIVE

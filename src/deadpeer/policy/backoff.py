@@ -92,7 +92,7 @@ class Backoff:
 
         Args:
             attempt: As for ``ceiling``.
-            chance: A random number, evenly spread from 0 up to 1, that is drawn
+            chance: A share, a random number evenly spread from 0 up to 1, drawn
                 anew for each wait.
 
         Raises:
