@@ -166,6 +166,31 @@ def test_a_program_that_reads_nothing_for_long_lives_as_long_as_its_loop(world):
     world.run(main())
 
 
+@pytest.mark.parametrize("rare", [2.0, 20.0])
+def test_a_consumer_that_is_busy_for_a_minute_says_that_it_lives(rare):
+    """Its own question may be due long after the answer that it does not give."""
+
+    async def main():
+        near, far, _ = await VIRTUAL.couple(
+            settings_of(Heartbeat(interval=2.0, timeout=1.0)),
+            settings_of(Heartbeat(interval=rare, timeout=1.0)),
+        )
+        for round_ in range(3):
+            await asyncio.sleep(1.0 + round_ / 3)
+            for _ in range(70):
+                await near.send(bytes(1000))
+            await asyncio.sleep(60)
+            assert far.stats().reading_paused
+            assert near.error is None
+            for _ in range(70):
+                await far.recv()
+        await asyncio.sleep(60)
+        assert near.state is far.state is State.ALIVE
+        await near.close()
+
+    VIRTUAL.run(main())
+
+
 @in_every_world
 def test_thousands_of_empty_messages_are_bounded_and_taken_quickly(world):
     async def main():

@@ -12,6 +12,7 @@ from deadpeer.aio.inbox import Inbox
 from deadpeer.aio.judged import FEWEST_TURNS, Judged
 from deadpeer.aio.outbox import Outbox
 from deadpeer.core import judge as codes
+from deadpeer.core.agreement import promise
 from deadpeer.core.beats import Beats
 from deadpeer.core.conversation import Conversation
 from deadpeer.core.monitor import Monitor
@@ -110,6 +111,7 @@ class Timed(Judged):
         at = self._conversation.deadline
         if self._inbox is not None and self._inbox.paused:
             at = codes.NEVER  # its end may lie in what we do not read
+            self._begin_to_beat()
         if self._beats is not None:
             at = min(at, self._beats[1])
         self._chore_at = at
@@ -144,10 +146,26 @@ class Timed(Judged):
             inbox.take_all(self._transport)
         super()._start_to_drain()
 
+    def _begin_to_beat(self) -> None:
+        """Beat unasked while nothing is read: so no question is answered, either."""
+        theirs = self._conversation.theirs
+        if self._beats is None and theirs is not None:
+            at = self.warden.clock() + theirs.heartbeat_gap
+            self._beats = Beats(interval=theirs.interval, first_at=at), at
+
+    def _has_to_beat(self) -> bool:
+        conversation = self._conversation
+        theirs = conversation.theirs
+        if conversation.sending is not OPEN or conversation.receiving is not OPEN:
+            return False
+        if self._inbox is not None and self._inbox.paused:
+            return True
+        return theirs is not None and promise(conversation.hello, theirs) is not None
+
     def _beat(self, planned: tuple[Beats, float], now: float) -> None:
         beats, at = planned
         conversation = self._conversation
-        if conversation.sending is not OPEN or conversation.receiving is not OPEN:
+        if not self._has_to_beat():
             self._beats = None
             return
         self._beats = beats, beats.next_after(now=max(now, at))
