@@ -194,7 +194,8 @@ def test_who_listens_and_says_nothing_is_given_up_in_time(world):
                 match=f"{port} is connected, and did not greet within 0.2 s",
             ):
                 await connect_peer(HERE, port, within=0.2)
-            assert 0.2 <= loop.time() - began < 1.2
+            # A difference of two instants rounds, and uvloop counts milliseconds.
+            assert 0.199 <= loop.time() - began < 1.2
 
     world.run(main())
 

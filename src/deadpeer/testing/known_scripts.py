@@ -110,7 +110,7 @@ LIST = (
         SPOKE,
         Step(2.533, Act.PAUSE),
         Step(2.733, Act.FREEZE),
-        Step(6.183, Act.RESUME),
+        Step(6.583, Act.RESUME),
         until=9.0,
     ),
     # Nobody asks.
