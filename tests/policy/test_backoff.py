@@ -52,6 +52,8 @@ def test_a_factor_of_one_keeps_the_ceiling():
 
 def test_years_of_failures_overflow_nothing():
     assert Backoff(factor=1e300).ceiling(10**12) == 30.0
+    assert Backoff().ceiling(10**400) == 30.0
+    assert Backoff(first=1e-250, cap=1e9).ceiling(10**4) == 1e9
 
 
 @given(backoffs(), attempts)
@@ -78,6 +80,7 @@ def test_any_connection_may_be_called_steady_but_none_is_no_connection():
         ("first", "1"),
         ("cap", 0.1),
         ("cap", math.inf),
+        ("cap", 1e308),
         ("factor", 0.5),
         ("factor", math.nan),
         ("factor", True),

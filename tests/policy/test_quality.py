@@ -202,6 +202,16 @@ def test_a_refusal_names_what_stands_in_the_way():
     assert "mistakes_last_at_most=" in too_long.hint
 
 
+@pytest.mark.parametrize("variance", [0.0, 5e-324, 1e-9])
+def test_a_wish_that_leaves_no_time_between_pings_is_refused(variance):
+    link = Link(rtt=0.1, variance=variance)
+    refused = refusal(link, detect_within=0.4 + SHORTEST / 2)
+
+    assert "leaves no time for an interval" in refused.message
+    [soonest] = re.findall(r"detect_within=([\d.]+)", refused.hint)
+    assert granted(link, detect_within=float(soonest))
+
+
 def test_a_refusal_offers_the_soonest_detection():
     [found] = re.findall(r"detect_within=([\d.]+)", refusal(MOBILE).hint)
 
@@ -266,6 +276,9 @@ def test_a_link_is_measured_from_round_trips():
         ("loss", lambda: Link(rtt=1, variance=1, loss="no")),
         ("samples", lambda: Link.from_rtts([0.1])),
         ("samples", lambda: Link.from_rtts([0.1, -1])),
+        ("samples", lambda: Link.from_rtts([1e308, 1e308])),
+        ("samples", lambda: Link.from_rtts(0.1)),
+        ("samples", lambda: Link.from_rtts(None)),
         ("detect_within", lambda: asked(detect_within=0)),
         ("detect_within", lambda: asked(detect_within=1e300)),
         ("mistakes_at_most", lambda: asked(mistakes_at_most="often")),

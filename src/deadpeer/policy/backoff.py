@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from deadpeer.errors import ConfigError
 from deadpeer.policy.keepalive import require_seconds
+from deadpeer.policy.numbers import LONGEST, is_number, require_share
 
 __all__ = ["Backoff"]
 
@@ -45,7 +46,7 @@ class Backoff:
 
     def __post_init__(self) -> None:
         require_seconds("first", self.first)
-        require_seconds("cap", self.cap)
+        require_seconds("cap", self.cap, most=LONGEST)
         require_seconds("steady", self.steady, zero=True)
         if self.cap < self.first:
             raise ConfigError(
@@ -54,7 +55,7 @@ class Backoff:
                 field="cap",
                 value=self.cap,
             )
-        if not _is_number(self.factor) or not 1 <= self.factor < math.inf:
+        if not is_number(self.factor) or not 1 <= self.factor < math.inf:
             raise ConfigError(
                 f"factor={self.factor!r} does not make waits longer",
                 hint="give a number from 1 on, such as 2",
@@ -80,10 +81,12 @@ class Backoff:
                 field="attempt",
                 value=attempt,
             )
+        if self.factor == 1:
+            return self.first
         # In logarithms first: a server that is down for weeks would overflow.
-        room = math.log(self.cap / self.first)
-        if attempt * math.log(self.factor) >= room:
-            return self.cap if self.factor > 1 else self.first
+        room = math.log(self.cap) - math.log(self.first)
+        if attempt >= room / math.log(self.factor):
+            return self.cap
         return min(self.cap, self.first * self.factor**attempt)
 
     def delay(self, attempt: int, *, chance: float) -> float:
@@ -98,14 +101,8 @@ class Backoff:
         Raises:
             ConfigError: *attempt* is no count, or *chance* is out of its range.
         """
-        if not _is_number(chance) or not 0 <= chance < 1:
-            raise ConfigError(
-                f"chance={chance!r} is out of its range",
-                hint="give a number from 0 up to 1, such as random.random() does",
-                field="chance",
-                value=chance,
-            )
-        return self.ceiling(attempt) * chance
+        remark = ", such as random.random() does"
+        return self.ceiling(attempt) * require_share("chance", chance, remark=remark)
 
     def following(self, attempt: int, *, lasted: float = 0.0) -> int:
         """
@@ -116,7 +113,3 @@ class Backoff:
             lasted: How many seconds its connection lasted; 0 if there was none.
         """
         return 0 if lasted >= self.steady and lasted > 0 else attempt + 1
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

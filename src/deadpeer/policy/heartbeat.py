@@ -13,6 +13,7 @@ from typing import Self
 from deadpeer.errors import ConfigError
 from deadpeer.policy.keepalive import require_seconds
 from deadpeer.policy.mistakes import SHORTEST
+from deadpeer.policy.numbers import LONGEST, require_bool
 from deadpeer.policy.quality import Link, configure
 
 __all__ = ["Heartbeat"]
@@ -26,6 +27,9 @@ LOSSES = 3
 
 # The part of a promise that goes into waiting for the answer.
 SHARE = 1 / 3
+
+# Heartbeats within the time after which a box forgets a connection.
+REMINDERS = 3
 
 # The margin's floor where nothing is asked for: RFC 6298's first timeout, 1 s,
 # but never more than half of the time that an answer may take.
@@ -52,7 +56,8 @@ class Heartbeat:
         floor: *suspect_after* as it is in force, in seconds.
 
     Raises:
-        ConfigError: A value is no number of seconds, or too small.
+        ConfigError: A value is no number of seconds, too small, or more than
+            thirty years.
 
     >>> Heartbeat(interval=20, timeout=10).detection
     30.0
@@ -72,13 +77,11 @@ class Heartbeat:
         if self.suspect_after is not None:
             _require("suspect_after", self.suspect_after)
             floor = min(float(self.suspect_after), self.timeout)
-        if not isinstance(self.one_way, bool):
-            raise ConfigError(
-                f"one_way={self.one_way!r} is neither True nor False",
-                hint="True asks nothing and waits for beats that the peer promised",
-                field="one_way",
-                value=self.one_way,
-            )
+        require_bool(
+            "one_way",
+            self.one_way,
+            hint="True asks nothing and waits for beats that the peer promised",
+        )
         object.__setattr__(self, "floor", floor)
 
     @property
@@ -108,8 +111,8 @@ class Heartbeat:
         >>> Heartbeat.within(30)
         Heartbeat(interval=20.0, timeout=10.0, suspect_after=None, one_way=False)
         """
-        require_seconds("seconds", seconds, zero=False)
-        require_seconds("rtt", rtt, zero=True)
+        require_seconds("seconds", seconds, most=LONGEST)
+        require_seconds("rtt", rtt, zero=True, most=LONGEST)
         repair = LOSSES * (rtt + RTO_MIN) + rtt
         timeout = max(seconds * SHARE, repair)
         interval = seconds - timeout
@@ -161,14 +164,22 @@ class Heartbeat:
                 docs/reference/middleboxes.md for others.
 
         Raises:
-            ConfigError: *idle_timeout* is no number of seconds.
+            ConfigError: *idle_timeout* is no number of seconds, or so short that
+                nothing is quick enough.
 
         >>> Heartbeat.behind_balancer(350).interval
         20.0
         """
-        require_seconds("idle_timeout", idle_timeout, zero=False)
-        # A third, so that one late heartbeat does not let it forget.
-        return cls(interval=min(20.0, idle_timeout / 3), timeout=10.0)
+        require_seconds("idle_timeout", idle_timeout)
+        if idle_timeout < REMINDERS * SHORTEST:
+            raise ConfigError(
+                f"no heartbeat is so fast that idle_timeout={idle_timeout!r} s never ends",
+                hint=f"give {REMINDERS * SHORTEST:g} s or more",
+                field="idle_timeout",
+                value=idle_timeout,
+            )
+        # One late heartbeat does not let it forget.
+        return cls(interval=min(20.0, idle_timeout / REMINDERS), timeout=10.0)
 
     @classmethod
     def for_quality(
@@ -207,7 +218,7 @@ class Heartbeat:
 
 
 def _require(name: str, value: float) -> None:
-    require_seconds(name, value, zero=False)
+    require_seconds(name, value, most=LONGEST)
     if value < SHORTEST:
         raise ConfigError(
             f"{name}={value!r} is less than {SHORTEST} s",

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from deadpeer.errors import ConfigError, UnsupportedError
 from deadpeer.platforms import LINUX, Defaults, Name, Option, Platform
+from deadpeer.policy.numbers import is_number
 
 __all__ = ["Keepalive", "require_seconds"]
 
@@ -192,7 +193,9 @@ class Keepalive:
         )
 
 
-def require_seconds(name: str, value: object, *, zero: bool = False) -> float:
+def require_seconds(
+    name: str, value: object, *, zero: bool = False, most: float = LARGEST
+) -> float:
     """
     Return *value* if it is a usable duration.
 
@@ -200,25 +203,26 @@ def require_seconds(name: str, value: object, *, zero: bool = False) -> float:
         name: What the caller's argument is called, for the error.
         value: The duration, in seconds.
         zero: Whether zero is allowed.
+        most: The longest that makes sense, in seconds.
 
     Raises:
-        ConfigError: It is not a finite positive number.
+        ConfigError: It is not a finite positive number, or too large.
     """
-    lowest = "zero or more" if zero else "more than zero"
-    number = isinstance(value, int | float) and not isinstance(value, bool)
     # A whole number may be larger than any float; NaN is in no range.
-    if number and 0 <= value <= LARGEST and (value > 0 or zero):  # type: ignore[operator]
-        return value  # type: ignore[return-value]
+    if is_number(value) and 0 <= value <= most and (value > 0 or zero):
+        return value
+    lowest = "zero or more" if zero else "more than zero"
+    highest = f" and at most {most:g}" if most < LARGEST else ""
     raise ConfigError(
         f"{name}={value!r} is not a duration",
-        hint=f"give seconds as a finite number, {lowest}",
+        hint=f"give seconds as a finite number, {lowest}{highest}",
         field=name,
         value=value,
     )
 
 
 def _require_count(name: str, value: object) -> None:
-    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST:
+    if isinstance(value, int) and is_number(value) and 0 < value <= MOST:
         return
     raise ConfigError(
         f"{name}={value!r} is not a count",

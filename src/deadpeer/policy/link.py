@@ -7,6 +7,7 @@ from typing import Self
 
 from deadpeer.errors import ConfigError
 from deadpeer.policy.keepalive import require_seconds
+from deadpeer.policy.numbers import require_between, require_share
 
 __all__ = ["Link"]
 
@@ -38,27 +39,9 @@ class Link:
     loss: float = 0.0
 
     def __post_init__(self) -> None:
-        require_seconds("rtt", self.rtt)
-        require_seconds("variance", self.variance, zero=True)
-        for name, value, most in (
-            ("rtt", self.rtt, LONGEST),
-            ("variance", self.variance, LONGEST**2),
-        ):
-            if value > most:
-                raise ConfigError(
-                    f"{name}={value!r} is no measurement of a link",
-                    hint="give seconds, and seconds squared for the variance",
-                    field=name,
-                    value=value,
-                )
-        number = isinstance(self.loss, int | float) and not isinstance(self.loss, bool)
-        if not number or not 0 <= self.loss < 1:
-            raise ConfigError(
-                f"loss={self.loss!r} is not a share",
-                hint="give a number from 0 to below 1; over TCP it is 0",
-                field="loss",
-                value=self.loss,
-            )
+        require_seconds("rtt", self.rtt, most=LONGEST)
+        require_between("variance", self.variance, 0.0, LONGEST**2)
+        require_share("loss", self.loss, remark="; over TCP it is 0")
 
     @classmethod
     def from_rtts(cls, samples: Iterable[float], *, loss: float = 0.0) -> Self:
@@ -76,7 +59,14 @@ class Link:
         >>> Link.from_rtts([0.25, 0.5, 0.75]).rtt
         0.5
         """
-        rtts = [require_seconds("samples", sample) for sample in samples]
+        if not isinstance(samples, Iterable):
+            raise ConfigError(
+                f"samples={samples!r} are no round-trip times",
+                hint="give two or more, such as [0.021, 0.023]",
+                field="samples",
+                value=samples,
+            )
+        rtts = [require_seconds("samples", one, most=LONGEST) for one in samples]
         if len(rtts) < 2:  # noqa: PLR2004 - one has no variance
             raise ConfigError(
                 f"{len(rtts)} round-trip times say nothing about their spread",

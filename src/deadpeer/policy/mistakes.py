@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from deadpeer.policy.link import Link
+from deadpeer.policy.numbers import LONGEST
 
 __all__ = [
-    "LONGEST",
     "SHORTEST",
     "Search",
     "last_below",
@@ -25,9 +25,6 @@ SHORTEST = 0.01
 
 # Linux's shortest retransmission timeout (include/net/tcp.h, TCP_RTO_MIN).
 RTO_MIN = 0.2
-
-# A detection time of more than thirty years is neither a wish nor a proposal.
-LONGEST = 1e9
 
 MILLISECOND = 1e-3
 

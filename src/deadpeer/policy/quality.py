@@ -41,7 +41,8 @@ from deadpeer.errors import ConfigError
 from deadpeer.policy.assess import HOUR, IPV4_BYTES, IPV6_BYTES, Traffic
 from deadpeer.policy.keepalive import require_seconds
 from deadpeer.policy.link import Link
-from deadpeer.policy.mistakes import LONGEST, Search, rounded_up
+from deadpeer.policy.mistakes import SHORTEST, Search, rounded_up
+from deadpeer.policy.numbers import LONGEST
 from deadpeer.policy.rates import in_words, per_second
 
 __all__ = ["Link", "Quality", "configure"]
@@ -115,14 +116,7 @@ def configure(
     >>> quality.interval, round(quality.timeout, 3)
     (3.342, 1.658)
     """
-    within = require_seconds("detect_within", detect_within)
-    if within > LONGEST:
-        raise ConfigError(
-            f"detect_within={within!r} is longer than thirty years",
-            hint="give seconds",
-            field="detect_within",
-            value=within,
-        )
+    within = require_seconds("detect_within", detect_within, most=LONGEST)
     if not isinstance(link, Link):
         raise ConfigError(
             f"link={link!r} is no Link",
@@ -167,7 +161,7 @@ def _refusal(search: Search, within: float) -> ConfigError:
 def _obstacle(search: Search, within: float) -> str:
     """Say which of the link's numbers stands in the way."""
     link = search.link
-    if within <= search.shortest_timeout:
+    if within < search.shortest_timeout + SHORTEST:
         return (
             f"a timeout that one lost segment does not break takes"
             f" {search.shortest_timeout:.3g} s at a round trip of {link.rtt:g} s,"
@@ -187,10 +181,10 @@ def _offers(search: Search, within: float) -> Iterator[str]:
     if soonest is not None:
         yield f"detect_within={soonest:g}"
     fewest = search.fewest_mistakes(within)
-    if math.isfinite(fewest):
+    if search.rate < fewest < math.inf:
         # A hair more, because at the very best only one interval will do.
         rate = rounded_up(fewest * 1.01)
-        if rate > search.rate and replace(search, rate=rate).grants(within):
+        if replace(search, rate=rate).grants(within):
             yield f"mistakes_at_most='{in_words(rate)}'"
     interval = replace(search, last=math.inf).longest_interval(within)
     if interval is not None:

@@ -3,6 +3,7 @@
 import re
 
 from deadpeer.errors import ConfigError
+from deadpeer.policy.numbers import is_number
 
 __all__ = ["in_words", "per_second"]
 
@@ -44,9 +45,8 @@ def per_second(name: str, value: object) -> float:
         found = RATE.fullmatch(value)
         if found and found[2] in UNITS:
             rate = float(found[1]) / UNITS[found[2]]
-    number = isinstance(rate, int | float) and not isinstance(rate, bool)
-    if number and LEAST <= rate <= MOST:  # type: ignore[operator]
-        return float(rate)  # type: ignore[arg-type]
+    if is_number(rate) and LEAST <= rate <= MOST:
+        return float(rate)
     raise ConfigError(
         f"{name}={value!r} is not a rate",
         hint=f"write it like '1/week', with one of {', '.join(UNITS)};"
