@@ -17,9 +17,10 @@ PTRACE_MODE_ATTACH_REALCREDS.
 import contextlib
 import ctypes
 import errno
+import functools
 import os
 from collections.abc import Iterator
-from typing import Self
+from typing import Any, Self
 
 from deadpeer.errors import (
     AccessDenied,
@@ -89,22 +90,32 @@ class Lender:
             ConfigError: The process has ended.
             UnsupportedError: This is not Linux 5.6 or later.
         """
-        copy = self._copy(descriptor)
+        copy = self.take(descriptor)
         try:
             yield copy
         finally:
             os.close(copy)
 
-    def _copy(self, descriptor: int) -> int:
-        library = ctypes.CDLL(None, use_errno=True)
-        copy = int(
-            library.syscall(
-                ctypes.c_long(_PIDFD_GETFD),
-                ctypes.c_long(self._pidfd),
-                ctypes.c_long(descriptor),
-                ctypes.c_long(0),
-            )
-        )
+    def take(self, descriptor: int) -> int:
+        """
+        Give a descriptor of this process, which the caller has to close.
+
+        It is for the many at once, where ``borrowed`` would cost more than what
+        is asked; it gets the lowest number that is free.
+
+        Args:
+            descriptor: Its number in the other process.
+
+        Returns:
+            A number of this process.
+
+        Raises:
+            AccessDenied: The process may not be looked into.
+            KernelRefused: It has no such descriptor (any more): errno EBADF.
+            ConfigError: The process has ended.
+            UnsupportedError: This is not Linux 5.6 or later.
+        """
+        copy: int = _syscall()(_PIDFD_GETFD, self._pidfd, descriptor, 0)
         if copy >= 0:
             return copy
         number = ctypes.get_errno()
@@ -112,6 +123,14 @@ class Lender:
         raise _translated(
             failure, self.pid, f"pidfd_getfd({self.pid}, {descriptor})"
         ) from failure
+
+
+@functools.cache
+def _syscall() -> Any:
+    call = ctypes.CDLL(None, use_errno=True).syscall
+    call.argtypes = (ctypes.c_long,) * 4
+    call.restype = ctypes.c_long
+    return call
 
 
 def _translated(error: OSError | OverflowError, pid: int, operation: str) -> Exception:

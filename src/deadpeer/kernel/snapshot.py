@@ -1,0 +1,147 @@
+"""
+Everything that the kernel tells about the TCP sockets of a host, at one moment.
+
+A snapshot is a value. It is taken here, or read from a recording; whoever lists
+and judges connections takes it from either, so that what is seen on one machine
+can be shown on another.
+
+Source: Linux proc(5), /proc/sys/kernel/random/boot_id.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deadpeer.errors import DeadPeerError
+from deadpeer.kernel.diag import Diag, Dump
+from deadpeer.kernel.diag_messages import ALL_STATES, DiagRow
+from deadpeer.kernel.namespaces import Namespace, in_namespace, own
+from deadpeer.kernel.owners import Owners, find_owners
+from deadpeer.kernel.processes import Process, process_facts
+from deadpeer.kernel.settings_of import SettingsOf, SocketSettings, Wanted, settings_of
+from deadpeer.kernel.sysctl.values import effective_defaults
+from deadpeer.platforms import Defaults
+
+__all__ = ["Snapshot", "Space", "take_snapshot"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Space:
+    """
+    What one network namespace holds.
+
+    Args:
+        namespace: Which.
+        dump: Its TCP sockets.
+        defaults: Its settings, for sockets that set nothing themselves.
+    """
+
+    namespace: Namespace
+    dump: Dump
+    defaults: Defaults
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """
+    The TCP sockets of a host at one moment.
+
+    Args:
+        kernel: The release of the kernel, as ``uname -r`` tells it.
+        boot_id: What tells this boot from every other; empty if unknown.
+        spaces: The network namespaces that were looked at.
+        owners: Which descriptors hold which sockets.
+        settings: What the sockets have set, by cookie.
+        processes: What the holders are, by their numbers.
+        closed_spaces: The namespaces that could not be looked at, and why.
+    """
+
+    kernel: str
+    boot_id: str
+    spaces: tuple[Space, ...]
+    owners: Owners = field(default_factory=Owners)
+    settings: SettingsOf = field(default_factory=SettingsOf)
+    processes: Mapping[int, Process] = field(default_factory=dict)
+    closed_spaces: tuple[tuple[Namespace, DeadPeerError], ...] = ()
+
+    def settings_for(self, row: DiagRow) -> SocketSettings | None:
+        """
+        Return what a socket has set; None if that could not be asked.
+
+        Args:
+            row: Of one of the dumps.
+        """
+        return self.settings.settings.get(row.cookie_bytes)
+
+
+def take_snapshot(
+    namespaces: Iterable[Namespace] | None = None, *, states: int = ALL_STATES
+) -> Snapshot:
+    """
+    Look at the sockets of this host; nothing is changed.
+
+    What may not be looked at is absent, and said to be.
+
+    Args:
+        namespaces: Where to look; this thread's own if None.
+        states: Which states, one bit for each number of ``TcpState``.
+
+    Raises:
+        UnsupportedError: The kernel cannot list TCP sockets.
+        AccessDenied: It is not permitted, in this thread's own namespace.
+        KernelRefused: It failed in another way, in this thread's own namespace.
+        ConfigError: A namespace is gone.
+    """
+    here = own()
+    spaces: list[Space] = []
+    closed: list[tuple[Namespace, DeadPeerError]] = []
+    for space in (here,) if namespaces is None else namespaces:
+        try:
+            spaces.append(in_namespace(space, lambda at=space: _look(at, states)))  # type: ignore[misc]
+        except DeadPeerError as error:
+            if space.inode == here.inode:
+                raise
+            closed.append((space, error))
+    rows = [row for space in spaces for row in space.dump.rows]
+    owners = find_owners()
+    settings = _settings(rows, owners)
+    pids = {holder.pid for row in rows for holder in owners.of(row.inode)}
+    return Snapshot(
+        kernel=os.uname().release,
+        boot_id=_boot_id(),
+        spaces=tuple(spaces),
+        owners=owners,
+        settings=settings,
+        processes={pid: process_facts(pid) for pid in sorted(pids)},
+        closed_spaces=tuple(closed),
+    )
+
+
+def _look(namespace: Namespace, states: int) -> Space:
+    with Diag() as diag:
+        return Space(
+            namespace=namespace,
+            dump=diag.dump(states=states),
+            defaults=effective_defaults(),
+        )
+
+
+def _settings(rows: list[DiagRow], owners: Owners) -> SettingsOf:
+    return settings_of(_wanted(rows, owners))
+
+
+def _wanted(rows: list[DiagRow], owners: Owners) -> Iterator[Wanted]:
+    first = owners.first
+    for row in rows:
+        holder = first.get(row.inode)
+        if holder is not None:
+            yield Wanted(holder.pid, holder.fd, row.cookie_bytes)
+
+
+def _boot_id() -> str:
+    try:
+        path = Path("/proc/sys/kernel/random/boot_id")
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
