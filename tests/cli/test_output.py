@@ -1,5 +1,6 @@
 """Data to stdout, messages to stderr, and JSON that every parser takes."""
 
+import io
 import json
 import math
 import os
@@ -94,3 +95,21 @@ def test_forced_colours_are_the_wish_of_a_terminal_not_of_a_pipe():
     )
 
     assert output == b"x\n"
+
+
+class Screen(io.StringIO):
+    """A stream that says that it is a terminal."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(("no_color", "styled"), [("", True), ("1", False)])
+def test_no_color_leaves_no_style_at_all(monkeypatch, no_color, styled):
+    screen = Screen()
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", no_color)
+    stdout().print("x", style="bold dim red")
+
+    assert ("\x1b[" in screen.getvalue()) == styled

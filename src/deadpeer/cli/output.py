@@ -1,13 +1,15 @@
 """
 Printing: data to stdout, messages to stderr.
 
-On a terminal text is laid out for its width and coloured (not with ``NO_COLOR``).
+On a terminal text is laid out for its width and coloured; with ``NO_COLOR`` it has no
+colour, and is neither bold nor dim.
 Anywhere else, in a pipe or a file, it is plain and nothing is wrapped or cut,
 however wide: somebody may be going to ``grep`` it.
 """
 
 import json
 import math
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -51,6 +53,8 @@ def _console(stream: TextIO) -> Console:
         file=stream,
         width=None if terminal else UNBOUNDED,
         force_terminal=None if terminal else False,
+        # By itself the console leaves out colour alone, and keeps bold and dim.
+        color_system=None if os.environ.get("NO_COLOR") else "auto",
         markup=False,
         emoji=False,
         highlight=False,
