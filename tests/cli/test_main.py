@@ -71,7 +71,13 @@ def test_help_imports_no_verb_and_nothing_heavy():
     output = subprocess.check_output([sys.executable, "-c", code], text=True)
 
     assert output.splitlines()[-1] == str(
-        ["deadpeer", "deadpeer.cli", "deadpeer.cli.root", "deadpeer.errors"]
+        [
+            "deadpeer",
+            "deadpeer.cli",
+            "deadpeer.cli.root",
+            "deadpeer.cli.streams",
+            "deadpeer.errors",
+        ]
     )
 
 

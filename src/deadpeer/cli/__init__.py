@@ -3,11 +3,13 @@ The command line: one program, ``deadpeer``, and one file for each verb.
 
 ``deadpeer.cli.root`` finds the verbs and turns errors into one line and an exit
 code; ``deadpeer.cli.output`` prints. All of it needs the extra ``deadpeer[cli]``;
-this file alone does without, so that it can say so.
+this file and ``streams`` alone do without, so that they can say so.
 """
 
 import sys
 from collections.abc import Sequence
+
+from deadpeer.cli.streams import prepare
 
 __all__ = ["main"]
 
@@ -21,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: What follows the program's name; by default this process's own.
     """
+    prepare()
     try:
         from deadpeer.cli.root import run
     except ModuleNotFoundError as error:

@@ -187,6 +187,9 @@ def run(arguments: Sequence[str]) -> int:
         wrong command line, 130 after Ctrl-C, 141 if the reader of the output
         went away.
     """
+    if sys.stdout is None:
+        hint = "send it to /dev/null if nobody is to read it"
+        return _failed("standard output is closed", hint, 1)
     instruction = os.environ.get(COMPLETE_VARIABLE)
     if instruction:
         return shell_complete(root, {}, PROGRAM, COMPLETE_VARIABLE, instruction)
