@@ -68,6 +68,7 @@ WRONG = {
     "http://host:80": "is an IPv6 address without brackets, or has two ports",
     "host/:80": "has no host name or address: 'host/'",
     "a" * 254 + ":80": "has no host name or address",
+    "a" * 64 + ".example:80": "has no host name: 'aaaa",
 }
 
 

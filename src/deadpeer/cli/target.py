@@ -87,15 +87,7 @@ def parse_address(text: str) -> Address:
     >>> parse_address("db.example:5432")
     Address(host='db.example', port=5432)
     """
-    host, colon, port = text.rpartition(":")
-    if not colon:
-        raise _wrong(text, "has no port")
-    if host.startswith("[") or host.endswith("]"):
-        return Address(host=_address_in_brackets(host, text), port=_port(port, text))
-    if ":" in host:
-        raise _wrong(text, "is an IPv6 address without brackets, or has two ports")
-    _require_host(host, text)
-    return Address(host=host, port=_port(port, text))
+    return _address(text, lowest=1)
 
 
 def parse_listening(text: str) -> Address:
@@ -112,15 +104,27 @@ def parse_listening(text: str) -> Address:
     >>> parse_listening(":7000")
     Address(host='', port=7000)
     """
-    host, _, port = text.rpartition(":")
-    if _is_number(port) and int(port[:MOST_DIGITS]) == 0:
-        port = "0"
-    elif not host:
-        return Address(host="", port=_port(port, text))
-    if port != "0":
-        return parse_address(text)
-    found = parse_address(f"{host}:1") if host else Address(host="", port=0)
-    return Address(host=found.host, port=0)
+    try:
+        host, _, port = text.rpartition(":")
+        if not host:
+            return Address(host="", port=_port(port, text, lowest=0))
+        return _address(text, lowest=0)
+    except ConfigError as error:
+        error.hint = "write :PORT for everywhere, ADDRESS:PORT or [IPV6]:PORT"
+        raise
+
+
+def _address(text: str, *, lowest: int) -> Address:
+    host, colon, port = text.rpartition(":")
+    if not colon:
+        raise _wrong(text, "has no port")
+    if host.startswith("[") or host.endswith("]"):
+        host = _address_in_brackets(host, text)
+    elif ":" in host:
+        raise _wrong(text, "is an IPv6 address without brackets, or has two ports")
+    else:
+        _require_host(host, text)
+    return Address(host=host, port=_port(port, text, lowest=lowest))
 
 
 def _address_in_brackets(host: str, text: str) -> str:
@@ -139,12 +143,16 @@ def _require_host(host: str, text: str) -> None:
         raise _wrong(text, "names no host")
     if len(host) > LONGEST_NAME or ".." in host or not _NAME.fullmatch(host):
         raise _wrong(text, f"has no host name or address: {host!r}")
+    try:
+        host.encode("idna")  # as whoever looks the name up will do
+    except UnicodeError:
+        raise _wrong(text, f"has no host name: {host!r}") from None
 
 
-def _port(port: str, text: str) -> int:
+def _port(port: str, text: str, *, lowest: int) -> int:
     if not _is_number(port):
         raise _wrong(text, f"has no port number: {port!r}")
-    return _number(port, 1, HIGHEST_PORT, "port", text)
+    return _number(port, lowest, HIGHEST_PORT, "port", text)
 
 
 def _is_number(text: str) -> bool:
