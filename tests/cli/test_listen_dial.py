@@ -8,13 +8,15 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 
 from deadpeer.cli.beat_log import entry_of, rtt_in_words, sentence
+from deadpeer.cli.listen import refused
 from deadpeer.cli.root import run
 from deadpeer.cli.target import Address, parse_listening
 from deadpeer.core.events import (
@@ -28,26 +30,27 @@ from deadpeer.core.events import (
     Suspected,
     WatcherLate,
 )
-from deadpeer.errors import ConfigError
+from deadpeer.errors import AccessDenied, ConfigError
 
 PROGRAM = (sys.executable, "-m", "deadpeer")
 QUICK = ("--interval", "0.3", "--timeout", "0.4")
+PATIENCE = 30.0
 
 
 @contextmanager
 def program(*words: str, **more: Any) -> Iterator[subprocess.Popen[str]]:
     """Run the program; end it, and only it, whatever happens."""
+    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     started = subprocess.Popen(
-        [*PROGRAM, *words],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **more,
+        [*PROGRAM, *words], stdin=subprocess.DEVNULL, text=True, **(piped | more)
     )
+    # Whoever waits for a word that never comes fails, and does not wait for ever.
+    bound = threading.Timer(PATIENCE, started.kill)
+    bound.start()
     try:
         yield started
     finally:
+        bound.cancel()
         if started.poll() is None:
             os.kill(started.pid, signal.SIGCONT)
             started.kill()
@@ -129,26 +132,86 @@ def test_a_dialler_that_shall_go_on_dials_again():
             assert until(client, "dialling")
 
 
-@pytest.mark.slow
-def test_on_a_terminal_the_state_is_shown_live():
+class Terminal:
+    """What a program writes to a terminal, read as it comes."""
+
+    def __init__(self, ours: int) -> None:
+        self.ours = ours
+        self.seen = ""
+
+    def until(self, pattern: str) -> None:
+        while not re.search(pattern, self.seen):
+            self.seen += os.read(self.ours, 65536).decode(errors="replace")
+
+    def rest(self) -> str:
+        """Return what is written from now on until the program has ended."""
+        written = b""
+        with suppress(OSError):  # a terminal that nobody has open any more
+            while data := os.read(self.ours, 65536):
+                written += data
+        return written.decode()
+
+
+@contextmanager
+def on_a_terminal(*words: str, **environment: str) -> Iterator[Terminal]:
     ours, theirs = pty.openpty()
-    with listening() as (_, port):
-        started = subprocess.Popen(
-            [*PROGRAM, "dial", f"127.0.0.1:{port}", *QUICK],
-            stdin=subprocess.DEVNULL,
-            stdout=theirs,
-            env=os.environ | {"TERM": "xterm", "COLUMNS": "100"},
-        )
+    env = {k: v for k, v in os.environ.items() if k != "NO_COLOR"}
+    usual = {"TERM": "xterm", "COLUMNS": "100", "PYTHONIOENCODING": "utf-8"}
+    streams = {"stdout": theirs, "stderr": subprocess.DEVNULL}
+    with program(*words, env=env | usual | environment, **streams):
         os.close(theirs)
         try:
-            seen = b""
-            while not re.search(rb"alive.*\d ms", seen):
-                seen += os.read(ours, 65536)
-            assert b"round trip" in seen
+            yield Terminal(ours)
         finally:
-            started.kill()
-            started.wait()
             os.close(ours)
+
+
+STYLE = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@pytest.mark.slow
+def test_on_a_terminal_the_state_is_shown_live_until_the_peer_is_dead():
+    with listening() as (server, port):
+        words = ("dial", f"127.0.0.1:{port}", *QUICK)
+        with on_a_terminal(*words) as screen:
+            screen.until(r"alive.*\d ms")
+            assert "round trip" in screen.seen
+            assert STYLE.search(screen.seen)
+            os.kill(server.pid, signal.SIGSTOP)
+            screen.until("dead: ")
+            # What was last seen of it is not the last word.
+            _, _, after = (screen.seen + screen.rest()).partition("dead: ")
+            assert "\x1b[2K" in after.rpartition("alive")[2]
+
+
+@pytest.mark.slow
+def test_without_colour_nothing_is_bold_or_dim_either():
+    with listening() as (_, port):
+        words = ("dial", f"127.0.0.1:{port}", *QUICK)
+        with on_a_terminal(*words, NO_COLOR="1") as screen:
+            screen.until(r"alive.*\d ms")
+            assert STYLE.findall(screen.seen) == []
+
+
+@pytest.mark.slow
+def test_on_a_narrow_terminal_the_peer_and_its_state_are_whole():
+    with listening() as (_, port):
+        words = ("dial", f"127.0.0.1:{port}", *QUICK)
+        with on_a_terminal(*words, COLUMNS="40", NO_COLOR="1") as screen:
+            screen.until(rf"127\.0\.0\.1:{port} +alive +\d+\.\d ms")
+            assert "smallest" not in screen.seen
+
+
+@pytest.mark.slow
+def test_a_log_goes_on_where_a_character_cannot_be_written():
+    with listening() as (_, port):
+        words = ("dial", f"127.0.0.1:{port}", "--every", "0.1", *QUICK)
+        ascii_alone = os.environ | {"PYTHONIOENCODING": "ascii"}
+        with program(*words, env=ascii_alone) as client:
+            assert client.stdout is not None
+            while "round trip" not in (line := client.stdout.readline()):
+                assert line, client.communicate()
+            assert r"\xb1" in line
 
 
 def test_a_refused_connection_stays_a_refused_connection(capsys):
@@ -169,6 +232,24 @@ def test_an_address_that_is_none_is_refused(address, capsys):
     assert run(["listen", address]) == 2
 
 
+def test_where_nobody_can_listen_is_named(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+
+        assert run(["listen", address]) == 1
+        told = capsys.readouterr().err
+        assert told == f"error: {address}: Address already in use\n"
+
+
+def test_a_missing_privilege_is_named_and_how_to_do_without():
+    found = refused(PermissionError(13, "no"), Address(host="", port=80))
+
+    assert isinstance(found, AccessDenied)
+    assert (found.capability, found.exit_code) == ("CAP_NET_BIND_SERVICE", 4)
+    assert ":80" in found.message
+    assert "1024" in found.hint
+
+
 @pytest.mark.parametrize(
     ("text", "host", "port"),
     [
@@ -177,6 +258,7 @@ def test_an_address_that_is_none_is_refused(address, capsys):
         ("[::1]:0", "::1", 0),
         ("192.0.2.1:80", "192.0.2.1", 80),
         (":0", "", 0),
+        ("localhost:00", "localhost", 0),
     ],
 )
 def test_where_to_listen_may_be_everywhere_and_any_port(text, host, port):
@@ -184,8 +266,14 @@ def test_where_to_listen_may_be_everywhere_and_any_port(text, host, port):
 
 
 def test_a_host_name_with_a_bad_port_is_refused():
-    with pytest.raises(ConfigError, match="port"):
+    with pytest.raises(ConfigError, match="port") as caught:
         parse_listening(":70000")
+    assert ":PORT" in caught.value.hint
+
+
+def test_what_is_wrong_is_shown_as_it_was_written():
+    with pytest.raises(ConfigError, match=r"'a\.\.b:0' has no host name"):
+        parse_listening("a..b:0")
 
 
 CHANGES = (

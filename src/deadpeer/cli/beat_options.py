@@ -1,10 +1,13 @@
 """The options that ``listen`` and ``dial`` have in common."""
 
 import asyncio
+import functools
 import logging
+import os
 import signal
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
@@ -12,23 +15,59 @@ import click
 
 from deadpeer.cli.durations import SECONDS
 from deadpeer.cli.root import EXIT_TERMINATED
+from deadpeer.cli.target import Address
 from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.policy.keepalive import require_seconds
 
-__all__ = ["heartbeat_options", "on_a_loop", "wish"]
+__all__ = ["Asked", "at_address", "heartbeat_options", "on_a_loop"]
 
 Command = Callable[..., Any]
 
 QUICK = Heartbeat(interval=2.0, timeout=2.0)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """
+    What the options ask for.
+
+    Args:
+        heartbeat: How a peer is judged.
+        every: How many seconds a log lets pass between two round trips; 0 for ever.
+        as_json: Whether a program listens.
+    """
+
+    heartbeat: Heartbeat
+    every: float
+    as_json: bool
+
+
 def heartbeat_options(command: Command) -> Command:
     """
-    Add the options to a command.
+    Add the options to a command, which gets them as one value, *asked*.
 
     Args:
         command: A click command's function.
     """
+
+    @functools.wraps(command)
+    def with_options(
+        *,
+        interval: float | None,
+        timeout: float | None,
+        within: float | None,
+        every: float,
+        as_json: bool,
+        **others: Any,
+    ) -> Any:
+        asked = Asked(
+            heartbeat=_wish(interval, timeout, within),
+            every=require_seconds("every", every, zero=True),
+            as_json=as_json,
+        )
+        return command(asked=asked, **others)
+
+    found: Command = with_options
     options = (
         click.option(
             "--interval",
@@ -58,30 +97,14 @@ def heartbeat_options(command: Command) -> Command:
         click.option("--json", "as_json", is_flag=True, help="One JSON object a line."),
     )
     for option in reversed(options):
-        command = option(command)
-    return command
+        found = option(found)
+    return found
 
 
-def wish(
-    interval: float | None,
-    timeout: float | None,
-    within: float | None,
-    *,
-    every: float,
+def _wish(
+    interval: float | None, timeout: float | None, within: float | None
 ) -> Heartbeat:
-    """
-    Return the heartbeat that the options ask for.
-
-    Args:
-        interval: As given, in seconds.
-        timeout: As given, in seconds.
-        within: As given, in seconds.
-        every: As given, in seconds; zero for never.
-
-    Raises:
-        ConfigError: A value is out of range.
-    """
-    require_seconds("every", every, zero=True)
+    """Return the heartbeat that the options ask for."""
     if within is None:
         return Heartbeat(
             interval=QUICK.interval if interval is None else interval,
@@ -90,6 +113,21 @@ def wish(
     if interval is not None or timeout is not None:
         raise click.UsageError("--within chooses --interval and --timeout itself")
     return Heartbeat.within(within)
+
+
+def at_address(error: OSError, address: Address) -> OSError:
+    """
+    Return the same error with the address, which an operating system leaves out.
+
+    Args:
+        error: What came of it.
+        address: Where.
+    """
+    # An event loop's own words for a number hold the address as a tuple; a
+    # resolver's numbers are below zero, and its words are good.
+    number = error.errno or 0
+    words = os.strerror(number) if number > 0 else error.strerror or str(error)
+    return OSError(error.errno, words, str(address))
 
 
 def on_a_loop(main: Coroutine[Any, Any, None]) -> None:

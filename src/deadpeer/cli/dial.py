@@ -7,7 +7,7 @@ import click
 
 from deadpeer.aio.connection import Connection
 from deadpeer.aio.opening import connect_peer
-from deadpeer.cli.beat_options import heartbeat_options, on_a_loop, wish
+from deadpeer.cli.beat_options import Asked, at_address, heartbeat_options, on_a_loop
 from deadpeer.cli.beat_screen import Screen
 from deadpeer.cli.durations import SECONDS
 from deadpeer.cli.target import Address, parse_address
@@ -30,17 +30,7 @@ __all__ = ["command"]
     help="How long to wait for the connection (10).",
 )
 @click.option("--again", is_flag=True, help="Dial again whenever the peer is gone.")
-def command(
-    *,
-    address: str,
-    interval: float | None,
-    timeout: float | None,
-    within: float | None,
-    every: float,
-    as_json: bool,
-    connect_timeout: float,
-    again: bool,
-) -> None:
+def command(*, address: str, asked: Asked, connect_timeout: float, again: bool) -> None:
     """
     Connect to "deadpeer listen" on another machine, and judge it.
 
@@ -53,12 +43,11 @@ def command(
 
     Exits with 10 if the peer is dead, with 0 if it said goodbye.
     """  # noqa: D301 - click wants the character itself
-    heartbeat = wish(interval, timeout, within, every=every)
     require_seconds("connect-timeout", connect_timeout)
-    screen = Screen("dial", as_json=as_json, every=every)
     target = parse_address(address)
     main = dial_again if again else dial
-    on_a_loop(main(target, heartbeat, screen, connect_timeout))
+    screen = Screen("dial", asked)
+    on_a_loop(main(target, asked.heartbeat, screen, connect_timeout))
 
 
 async def dial(
@@ -93,7 +82,7 @@ async def dial(
         except DeadPeerError:
             raise
         except OSError as error:
-            raise _refused(error, address) from error
+            raise at_address(error, address) from error
         async with peer:
             present.append(peer)
             async for _ in peer:
@@ -130,8 +119,3 @@ async def dial_again(
         delay = backoff.delay(attempt, chance=random.random())  # noqa: S311
         screen.tell({"event": "retry", "delay": delay, "why": why})
         await asyncio.sleep(delay)
-
-
-def _refused(error: OSError, address: Address) -> OSError:
-    """Return the same error with the address, which an operating system leaves out."""
-    return OSError(error.errno, error.strerror or str(error), str(address))
