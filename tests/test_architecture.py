@@ -42,6 +42,7 @@ PURE = (
     "policy/",
     "core/",
     "kernel/diag_messages.py",
+    "kernel/diag_rows.py",
     "kernel/sysctl/files.py",
     "kernel/sysctl/order.py",
     "kernel/sysctl/plan.py",

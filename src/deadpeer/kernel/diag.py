@@ -28,16 +28,12 @@ from deadpeer.errors import (
 )
 from deadpeer.kernel.diag_messages import (
     ALL_STATES,
-    INET,
-    INET6,
-    MPTCP,
-    TCP,
-    DiagRow,
     DumpReader,
     acknowledged,
     request_destroy,
     request_dump,
 )
+from deadpeer.kernel.diag_rows import INET, INET6, MPTCP, TCP, DiagRow
 
 __all__ = ["Diag", "Dump", "Ending", "RawDump"]
 

@@ -28,7 +28,7 @@ class Holder(NamedTuple):
     """
     A descriptor of a process.
 
-    Args:
+    Attributes:
         pid: The process.
         fd: The number of the descriptor in it.
     """

@@ -49,7 +49,7 @@ class SocketSettings(NamedTuple):
     A value that a kind of socket does not have is None: Multipath TCP has no user
     timeout, and before Linux 6.14 no other than the switch.
 
-    Args:
+    Attributes:
         keepalive: Whether SO_KEEPALIVE is on.
         idle_s: TCP_KEEPIDLE, in seconds; the system's, if it has none of its own.
         interval_s: TCP_KEEPINTVL, in seconds; likewise.
@@ -68,7 +68,7 @@ class Wanted(NamedTuple):
     """
     A socket to be asked.
 
-    Args:
+    Attributes:
         pid: A process that holds it.
         fd: The descriptor by which it does.
         cookie: The eight bytes that SO_COOKIE must give (``DiagRow.cookie_bytes``).

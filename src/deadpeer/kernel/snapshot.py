@@ -15,7 +15,8 @@ from pathlib import Path
 
 from deadpeer.errors import DeadPeerError
 from deadpeer.kernel.diag import Diag, Dump
-from deadpeer.kernel.diag_messages import ALL_STATES, DiagRow
+from deadpeer.kernel.diag_messages import ALL_STATES
+from deadpeer.kernel.diag_rows import DiagRow
 from deadpeer.kernel.namespaces import Namespace, in_namespace, own
 from deadpeer.kernel.owners import Owners, find_owners
 from deadpeer.kernel.processes import Process, process_facts
