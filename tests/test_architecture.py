@@ -41,6 +41,7 @@ PURE = (
     "platforms",
     "policy/",
     "core/",
+    "kernel/diag_dumps.py",
     "kernel/diag_messages.py",
     "kernel/diag_rows.py",
     "kernel/sysctl/files.py",

@@ -16,7 +16,6 @@ import errno
 import os
 import socket
 import struct
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
@@ -26,6 +25,7 @@ from deadpeer.errors import (
     KernelRefused,
     UnsupportedError,
 )
+from deadpeer.kernel.diag_dumps import Dump, RawDump, add_rows
 from deadpeer.kernel.diag_messages import (
     ALL_STATES,
     DumpReader,
@@ -35,7 +35,7 @@ from deadpeer.kernel.diag_messages import (
 )
 from deadpeer.kernel.diag_rows import INET, INET6, MPTCP, TCP, DiagRow
 
-__all__ = ["Diag", "Dump", "Ending", "RawDump"]
+__all__ = ["Diag", "Ending"]
 
 # include/uapi/linux/netlink.h. Python has no name for it.
 NETLINK_SOCK_DIAG = 4
@@ -58,46 +58,6 @@ class Ending(StrEnum):
     DONE = "done"
     GONE = "gone"
     """There is no socket with this cookie (any more)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RawDump:
-    """
-    The datagrams that answered one request, as they came.
-
-    Args:
-        family: What was asked for, ``INET`` or ``INET6``.
-        protocol: ``TCP`` or ``MPTCP``.
-        sequence: The number of the request.
-        datagrams: All of them, in order.
-    """
-
-    family: int
-    protocol: int
-    sequence: int
-    datagrams: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dump:
-    """
-    The sockets of a network namespace at one moment.
-
-    Args:
-        rows: One for each socket; a connection of Multipath TCP and its
-            subflows are rows of their own.
-        raw: The datagrams that say so, for a recording.
-        repeats: How often a part had to be asked for again.
-        is_whole: Whether the kernel vouches for the last answer. If not, a
-            socket may be missing that was there all the time.
-        missing: What this kernel cannot list, such as ``mptcp``.
-    """
-
-    rows: tuple[DiagRow, ...]
-    raw: tuple[RawDump, ...] = ()
-    repeats: int = 0
-    is_whole: bool = True
-    missing: tuple[str, ...] = ()
 
 
 class Diag:
@@ -174,9 +134,7 @@ class Diag:
                 raw.append(answer)
                 repeats += again
                 is_whole = is_whole and not reader.is_interrupted
-                # A socket that moved while the tables were walked comes twice,
-                # the later row being the newer.
-                rows.update((row[4][40:], row) for row in reader.rows)
+                add_rows(rows, reader.rows)
         return Dump(
             rows=tuple(rows.values()),
             raw=tuple(raw),

@@ -12,9 +12,31 @@ with an error that says so.
 Source: RFC 1952 (gzip), RFC 8259 (JSON), RFC 4648 (base64).
 """
 
-from deadpeer.kernel.snapshot import Snapshot
+import binascii
+import json
+import sys
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, NoReturn
 
-__all__ = ["decode_snapshot", "encode_snapshot"]
+from deadpeer.errors import AccessDenied, ConfigError, DeadPeerError
+from deadpeer.kernel.diag_dumps import Dump, RawDump, decode_dump
+from deadpeer.kernel.namespaces import Namespace
+from deadpeer.kernel.owners import Holder, Owners
+from deadpeer.kernel.processes import Process
+from deadpeer.kernel.settings_of import SettingsOf, SocketSettings
+from deadpeer.kernel.snapshot import Snapshot, Space
+from deadpeer.platforms import Defaults
+
+__all__ = ["MOST_BYTES", "SCHEMA", "decode_snapshot", "encode_snapshot"]
+
+SCHEMA = "deadpeer-recording/1"
+
+# A million sockets take about 600 MB unpacked, and pack to a tenth.
+MOST_BYTES = 1 << 30
+GZIP = 31  # zlib: 15 bits of window, and gzip's header and checksum
+LEVEL = 3  # netlink's answers repeat themselves: more takes longer, and gains little
 
 
 def encode_snapshot(snapshot: Snapshot) -> bytes:
@@ -24,7 +46,29 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
     Args:
         snapshot: What was seen.
     """
-    raise NotImplementedError
+    settings = snapshot.settings
+    content = {
+        "schema": SCHEMA,
+        "byteorder": sys.byteorder,
+        "kernel": snapshot.kernel,
+        "boot_id": snapshot.boot_id,
+        "spaces": [_space(space) for space in snapshot.spaces],
+        "closed_spaces": [
+            [asdict(namespace), _error(error)]
+            for namespace, error in snapshot.closed_spaces
+        ],
+        "holders": [[inode, *holder] for inode, holder in _holders(snapshot.owners)],
+        "unreadable": list(snapshot.owners.unreadable),
+        "settings": [
+            [cookie.hex(), *values] for cookie, values in settings.settings.items()
+        ],
+        "gone": [cookie.hex() for cookie in settings.gone],
+        "refused": [[pid, _error(error)] for pid, error in settings.refused.items()],
+        "processes": [asdict(process) for process in snapshot.processes.values()],
+    }
+    packer = zlib.compressobj(LEVEL, zlib.DEFLATED, GZIP)
+    text = json.dumps(content, separators=(",", ":"), ensure_ascii=True)
+    return packer.compress(text.encode()) + packer.flush()
 
 
 def decode_snapshot(data: bytes) -> Snapshot:
@@ -38,4 +82,238 @@ def decode_snapshot(data: bytes) -> Snapshot:
         ConfigError: It is no recording, damaged, too large, or of a version or
             byte order that is not known.
     """
-    raise NotImplementedError
+    content = _unpacked(data)
+    if not isinstance(content, dict) or "schema" not in content:
+        _refuse("this is no recording of deadpeer", "make one with --record FILE")
+    if content["schema"] != SCHEMA:
+        _refuse(
+            f"this recording is of the form {str(content['schema'])[:60]!r}",
+            f"this version of deadpeer reads {SCHEMA}",
+        )
+    if content.get("byteorder") != sys.byteorder:
+        _refuse(
+            "this recording was made on a machine of another byte order",
+            f"replay it on one that is {content.get('byteorder')}-endian",
+        )
+    try:
+        return _snapshot(content)
+    except ConfigError:
+        raise
+    except (LookupError, TypeError, ValueError, OverflowError, DeadPeerError) as error:
+        raise _damaged(str(error) or type(error).__name__) from error
+
+
+def _unpacked(data: bytes) -> Any:
+    unpacker = zlib.decompressobj(GZIP)
+    try:
+        text = unpacker.decompress(data, MOST_BYTES)
+    except zlib.error as error:
+        raise ConfigError(
+            "this is no recording of deadpeer",
+            hint="make one with --record FILE",
+            field="recording",
+        ) from error
+    if unpacker.unconsumed_tail:
+        _refuse(
+            f"this recording is larger than {MOST_BYTES >> 20} MiB when unpacked",
+            "record fewer connections, with a filter",
+        )
+    if not unpacker.eof:
+        _refuse("this recording is cut off", "copy it again, whole")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _damaged("no JSON in it") from error
+
+
+def _snapshot(content: dict[str, Any]) -> Snapshot:
+    return Snapshot(
+        kernel=_text(content["kernel"]),
+        boot_id=_text(content["boot_id"]),
+        spaces=tuple(_read_space(space) for space in _list(content["spaces"])),
+        closed_spaces=tuple(
+            (_namespace(namespace), _read_error(error))
+            for namespace, error in _list(content["closed_spaces"])
+        ),
+        owners=_owners(content),
+        settings=SettingsOf(
+            settings={
+                _cookie(cookie): _settings(values)
+                for cookie, *values in _list(content["settings"])
+            },
+            gone=tuple(_cookie(cookie) for cookie in _list(content["gone"])),
+            refused={
+                _number(pid): _read_error(error)
+                for pid, error in _list(content["refused"])
+            },
+        ),
+        processes={
+            _number(fields["pid"]): _process(fields)
+            for fields in _list(content["processes"])
+        },
+    )
+
+
+def _space(space: Space) -> dict[str, Any]:
+    return {
+        "namespace": asdict(space.namespace),
+        "defaults": asdict(space.defaults),
+        "repeats": space.dump.repeats,
+        "is_whole": space.dump.is_whole,
+        "missing": list(space.dump.missing),
+        "dumps": [
+            {
+                "family": raw.family,
+                "protocol": raw.protocol,
+                "sequence": raw.sequence,
+                "datagrams": [
+                    binascii.b2a_base64(datagram, newline=False).decode()
+                    for datagram in raw.datagrams
+                ],
+            }
+            for raw in space.dump.raw
+        ],
+    }
+
+
+def _read_space(fields: dict[str, Any]) -> Space:
+    raw = tuple(
+        RawDump(
+            family=_number(dump["family"]),
+            protocol=_number(dump["protocol"]),
+            sequence=_number(dump["sequence"]),
+            datagrams=tuple(
+                binascii.a2b_base64(_text(datagram))
+                for datagram in _list(dump["datagrams"])
+            ),
+        )
+        for dump in _list(fields["dumps"])
+    )
+    dump: Dump = decode_dump(
+        raw,
+        repeats=_number(fields["repeats"]),
+        is_whole=_truth(fields["is_whole"]),
+        missing=tuple(_text(name) for name in _list(fields["missing"])),
+    )
+    return Space(
+        namespace=_namespace(fields["namespace"]),
+        dump=dump,
+        defaults=_defaults(fields["defaults"]),
+    )
+
+
+def _defaults(fields: dict[str, Any]) -> Defaults:
+    for value in fields.values():
+        if value is not None and (
+            isinstance(value, bool) or not isinstance(value, int | float)
+        ):
+            raise _damaged(f"{value!r} is no number")
+    return Defaults(**fields)
+
+
+def _namespace(fields: dict[str, Any]) -> Namespace:
+    return Namespace(
+        inode=_number(fields["inode"]),
+        path=_text(fields["path"]),
+        name=_text(fields["name"]),
+        pids=tuple(_number(pid) for pid in _list(fields["pids"])),
+    )
+
+
+def _process(fields: dict[str, Any]) -> Process:
+    return Process(
+        pid=_number(fields["pid"]),
+        name=_text(fields["name"]),
+        command=tuple(_text(word) for word in _list(fields["command"])),
+        uid=_or_none(_number, fields["uid"]),
+        user=_text(fields["user"]),
+        cgroup=_text(fields["cgroup"]),
+        container=_text(fields["container"]),
+        netns=_number(fields["netns"]),
+    )
+
+
+def _holders(owners: Owners) -> list[tuple[int, Holder]]:
+    return [(inode, holder) for inode in owners.first for holder in owners.of(inode)]
+
+
+def _owners(content: dict[str, Any]) -> Owners:
+    first: dict[int, Holder] = {}
+    others: dict[int, list[Holder]] = {}
+    for inode, pid, fd in _list(content["holders"]):
+        holder = Holder(_number(pid), _number(fd))
+        if first.setdefault(_number(inode), holder) is not holder:
+            others.setdefault(inode, []).append(holder)
+    unreadable = tuple(_number(pid) for pid in _list(content["unreadable"]))
+    return Owners(first=first, others=others, unreadable=unreadable)
+
+
+def _settings(values: list[Any]) -> SocketSettings:
+    keepalive, idle, interval, probes, user_timeout = values
+    return SocketSettings(
+        _truth(keepalive),
+        _or_none(_number, idle),
+        _or_none(_number, interval),
+        _or_none(_number, probes),
+        _or_none(_number, user_timeout),
+    )
+
+
+def _error(error: DeadPeerError) -> dict[str, str]:
+    return {
+        "message": error.message,
+        "hint": error.hint,
+        "capability": error.capability if isinstance(error, AccessDenied) else "",
+    }
+
+
+def _read_error(fields: dict[str, Any]) -> DeadPeerError:
+    message, hint = _text(fields["message"]), _text(fields["hint"])
+    capability = _text(fields["capability"])
+    if capability:
+        return AccessDenied(message, hint=hint, capability=capability)
+    return DeadPeerError(message, hint=hint)
+
+
+def _cookie(text: Any) -> bytes:
+    return bytes.fromhex(_text(text))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise _damaged(f"{value!r:.60} is no text")
+    return value
+
+
+def _number(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise _damaged(f"{value!r:.60} is no number")
+    return value
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _damaged(f"{value!r:.60} is neither true nor false")
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise _damaged(f"{value!r:.60} is no list")
+    return value
+
+
+def _or_none(read: Callable[[Any], int], value: Any) -> int | None:
+    return None if value is None else read(value)
+
+
+def _damaged(why: str) -> ConfigError:
+    return ConfigError(
+        f"this recording is damaged: {why}",
+        hint="record again, or report how it was made",
+        field="recording",
+    )
+
+
+def _refuse(message: str, hint: str) -> NoReturn:
+    raise ConfigError(message, hint=hint, field="recording")

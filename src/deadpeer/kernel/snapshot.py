@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deadpeer.errors import DeadPeerError
-from deadpeer.kernel.diag import Diag, Dump
+from deadpeer.kernel.diag import Diag
+from deadpeer.kernel.diag_dumps import Dump
 from deadpeer.kernel.diag_messages import ALL_STATES
 from deadpeer.kernel.diag_rows import DiagRow
 from deadpeer.kernel.namespaces import Namespace, in_namespace, own
