@@ -307,19 +307,18 @@ def test_being_cancelled_on_the_way_in_ends_the_thread(run):
             raise AssertionError("it was cancelled before")
 
     async def main():
+        before = set(threading.enumerate())
         task = asyncio.create_task(watched())
         await asyncio.sleep(0)  # it has started its thread, and waits for the sign
+        (thread,) = set(threading.enumerate()) - before
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+        # Nobody waits for it then, and it needs one look to see.
+        await asyncio.to_thread(thread.join, WAIT)
+        assert not thread.is_alive()
 
     run(main())
-
-    # Nobody waits for it then, and it needs one look to see.
-    for thread in threading.enumerate():
-        if "watchdog" in thread.name:
-            assert thread is not None
-    thread.join(WAIT)
 
 
 def test_without_a_loop_there_is_nothing_to_watch():
