@@ -67,16 +67,19 @@ class Reporter:
         Args:
             change: What changed.
         """
+        if self._ended:
+            return  # a callback ended it while this was on its way
         self._ended = isinstance(change, Died | Closed)
         if isinstance(change, Died):
             self.verdict = error_of(change, peer=self.peer)
             self.verdict.hint = self.hint or self.verdict.hint
+        # First, since a callback may bring about the next change.
+        self._changes.tell(change, last=self._ended)
         self._call("on_change", self._on_change, change)
         if self.verdict is not None:
             if self._timeout is not None:
                 self._timeout.reschedule(0.0)
             self._call("on_dead", self._on_dead, self.verdict)
-        self._changes.tell(change, last=self._ended)
 
     def changes(self) -> AsyncIterator[Change]:
         """Return an iterator of the changes from now on."""
