@@ -12,7 +12,7 @@ from tests.aio.guarded import QUICK, Pair
 from deadpeer.aio.guarding import guard
 from deadpeer.core.events import Died, Online
 from deadpeer.core.states import State
-from deadpeer.errors import ConfigError, LocalProtocolError, PeerDead, PeerSilent
+from deadpeer.errors import ConfigError, PeerDead, PeerSilent
 from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.testing import FakeLink, Side, fake_streams, run
 
@@ -284,31 +284,6 @@ def test_a_callback_that_fails_keeps_the_verdict_from_nobody():
         assert isinstance(await waiting, PeerSilent)
         assert pair.left.is_closing()
         assert len(told) == len(["Online", "Suspected", "Died", "on_dead"])
-
-    run(main())
-
-
-def test_a_guard_is_used_once():
-    async def main():
-        pair = Pair()
-        async with pair.guard:
-            with pytest.raises(LocalProtocolError):
-                pair.guard.start()
-        with pytest.raises(LocalProtocolError):
-            pair.guard.start()
-        with pytest.raises(LocalProtocolError):
-            async with pair.guard:
-                pass
-
-    run(main())
-
-
-def test_stop_may_come_first_and_twice():
-    async def main():
-        pair = Pair()
-        pair.guard.stop()
-        pair.guard.stop()
-        assert pair.guard.state is State.CLOSED
 
     run(main())
 

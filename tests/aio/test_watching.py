@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 import sys
 import time
@@ -16,7 +17,7 @@ from deadpeer.core.events import Died, Reason
 from deadpeer.core.states import State
 from deadpeer.errors import (
     ConfigError,
-    LocalProtocolError,
+    KernelRefused,
     NotTcp,
     PeerReset,
     PeerSilent,
@@ -35,6 +36,7 @@ pytestmark = pytest.mark.skipif(
 
 QUICK = Heartbeat(interval=2.0, timeout=2.0)
 SLACK = 0.05
+RESETTING = b"\1\0\0\0" + bytes(4)  # close sends a reset
 WAIT = 20.0  # seconds after which a watch that says nothing fails the test
 
 
@@ -169,7 +171,7 @@ def test_without_probes_it_says_that_an_idle_death_is_not_seen():
 def test_a_reset_is_a_verdict_and_the_error_is_left_for_its_owner():
     async def main():
         with pair() as (near, far):
-            far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0" + bytes(4))
+            far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETTING)
             loop = asyncio.get_running_loop()
             loop.call_soon(loop.call_soon, far.close)  # once the watch has begun
             verdict, _, seen = await watched(near)
@@ -181,16 +183,32 @@ def test_a_reset_is_a_verdict_and_the_error_is_left_for_its_owner():
     asyncio.run(main())
 
 
-def test_a_reset_that_the_block_meets_first_is_a_verdict_too():
+@pytest.mark.parametrize("form", ["socket", "writer"])
+def test_a_reset_that_the_block_meets_first_is_a_verdict_too(form):
     async def main():
         with pair() as (near, far):
-            far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0" + bytes(4))
+            far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETTING)
+            near.settimeout(0)
             reader, writer = await asyncio.open_connection(sock=near.dup())
             with pytest.raises(PeerReset):
-                async with watch(writer, within=30):
+                async with watch(writer if form == "writer" else near, within=30):
                     far.close()
-                    await reader.read()
-            writer.close()
+                    if form == "writer":
+                        await reader.read()
+                    await asyncio.get_running_loop().sock_recv(near, 1)
+            writer.transport.abort()
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+
+
+def test_another_connections_reset_in_the_block_is_not_this_peers():
+    async def main():
+        with pair() as (near, _):
+            with pytest.raises(ConnectionResetError) as caught:
+                async with watch(near, within=30):
+                    raise ConnectionResetError(104, "from a database, say")
+            assert not isinstance(caught.value, PeerReset)
 
     asyncio.run(main())
 
@@ -258,14 +276,38 @@ def test_what_it_cannot_see_is_a_stopped_program():
     run(main())
 
 
-def test_a_watch_is_used_once():
+@contextlib.contextmanager
+def no_descriptor_left():
+    """Let this process open nothing more."""
+    import resource  # which Windows has not
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_no_descriptor_to_look_with_says_nothing_of_the_peer():
     async def main():
-        with pair() as (near, _):
-            async with watch(near, within=30) as watching:
-                with pytest.raises(LocalProtocolError):
-                    watching.start()
-            with pytest.raises(LocalProtocolError):
-                watching.start()
+        told: asyncio.Queue[Any] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, what: told.put_nowait(what["exception"]))
+        with pair() as (near, far):
+            watching = watch(near, heartbeat=QUICK)
+            watching.start()
+            async with asyncio.timeout(WAIT):
+                with no_descriptor_left():
+                    assert isinstance(await told.get(), KernelRefused)
+                    with pytest.raises(KernelRefused):
+                        watching.evidence()
+                assert watching.state is State.ALIVE
+                far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETTING)
+                far.close()
+                assert isinstance(await watching.wait_dead(), PeerReset)
 
     asyncio.run(main())
 

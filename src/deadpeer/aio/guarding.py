@@ -12,22 +12,19 @@ Your protocol, our judgement: a guard over any asyncio connection.
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Any
 
 from deadpeer.aio.arguments import require_callable, require_heartbeat
 from deadpeer.aio.judged import Judged
+from deadpeer.aio.judging import CLOSED, Judging, loop_for
 from deadpeer.aio.reporting import Reporter
 from deadpeer.core import judge as codes
 from deadpeer.core.detectors.base import Detector
-from deadpeer.core.events import Change, Died
+from deadpeer.core.events import Change, Died, Reason
 from deadpeer.core.monitor import Monitor
-from deadpeer.core.states import State
-from deadpeer.core.verdicts import reason_of
-from deadpeer.errors import ConfigError, LocalProtocolError, PeerDead
+from deadpeer.errors import ConfigError, PeerDead
 from deadpeer.kernel.sockets import peer_name
-from deadpeer.kernel.verdicts import verdict_on
 from deadpeer.policy.heartbeat import Heartbeat
 
 __all__ = ["Guard", "guard", "require_number"]
@@ -96,13 +93,16 @@ def guard(
     )
 
 
-class Guard(Judged):
+class Guard(Judged, Judging):
     """
     A guard over one connection, made by ``guard``.
 
     Raises:
         ConfigError: A callback is a coroutine function.
+        LocalProtocolError: There is no running event loop.
     """
+
+    word = "guard"
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class Guard(Judged):
         on_change: Callable[[Change], object] | None,
         detector: Detector | None,
     ) -> None:
-        loop = asyncio.get_running_loop()
+        loop = loop_for(self.word)
         monitor = Monitor(heartbeat, now=0.0, connecting=True, detector=detector)
         super().__init__(monitor, loop)
         self.transport = transport
@@ -124,9 +124,6 @@ class Guard(Judged):
         self._reporter = Reporter(
             peer=peer_name(transport), on_dead=on_dead, on_change=on_change
         )
-
-    def __repr__(self) -> str:
-        return f"<Guard of {self._reporter.peer or 'a peer'}: {self.state}>"
 
     # The life of a guard.
 
@@ -153,30 +150,12 @@ class Guard(Judged):
         if self._asking is not None:
             self._asking.cancel()
 
-    def _require_fresh(self) -> None:
-        if self.state is not State.CONNECTING:
-            raise LocalProtocolError(
-                "this guard was used before",
-                hint="make a new one: guard(...) for each use",
-                breach="guard-used-twice",
-            )
+    def _fail(self, reason: Reason) -> None:
+        self.carry_out(self.monitor.failed(reason, now=self.warden.clock()))
+        self.arm()
 
-    async def __aenter__(self) -> Self:
-        self._require_fresh()
-        await self._reporter.enter()
-        self.start()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is not None and self.transport.is_closing():
-            self.lost(error)  # whoever read or wrote has met the kernel's verdict
-        self.stop()
-        await self._reporter.leave(kind, error, trace)
+    def _is_over(self) -> bool:
+        return bool(self.transport.is_closing())
 
     # What your protocol tells.
 
@@ -201,39 +180,6 @@ class Guard(Judged):
         monitor.answered(number, now=now)
         self.hear(now)
 
-    def lost(self, error: BaseException | None = None) -> None:
-        """
-        Tell that the connection is over, as ``connection_lost`` does.
-
-        Without it the guard sees it at its next look. A reset, or the end of the
-        kernel's own patience, is a verdict; anything else ends the guard.
-
-        Args:
-            error: Why, or None for a good end.
-        """
-        kind = verdict_on(error) if isinstance(error, OSError) else None
-        reason = reason_of(kind)
-        if reason is None:
-            self.stop("the connection was closed")
-            return
-        self.carry_out(self.monitor.failed(reason, now=self.warden.clock()))
-        self.arm()
-
-    # What a program asks.
-
-    @property
-    def verdict(self) -> PeerDead | None:
-        """The verdict, once there is one."""
-        return self._reporter.verdict
-
-    async def wait_dead(self) -> PeerDead | None:
-        """Wait for the end; return the verdict, or None if nobody died."""
-        return await self._reporter.wait_dead()
-
-    def changes(self) -> AsyncIterator[Change]:
-        """Return an iterator of the changes from now on; it ends with the guard."""
-        return self._reporter.changes()
-
     # What the judge asks.
 
     def judged_transport(self) -> Any:
@@ -249,7 +195,7 @@ class Guard(Judged):
         """
         transport = self.transport
         if transport.is_closing() and not transport.get_write_buffer_size():
-            self.stop("the connection was closed")
+            self.stop(CLOSED)
             return
         super().due(now)
 

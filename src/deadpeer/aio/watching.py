@@ -12,25 +12,23 @@ is found; a stopped or hung program is not, since its kernel goes on answering.
 That takes a question to the program: see ``guard``.
 """
 
-import asyncio
 import select
 import socket
-from collections.abc import AsyncIterator, Callable
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Any
 
 from deadpeer.aio.arguments import require_heartbeat
+from deadpeer.aio.judging import CLOSED, Judging, loop_for
 from deadpeer.aio.reporting import Reporter
 from deadpeer.aio.warden import Warden, warden_of
 from deadpeer.core.events import Change, Died, Evidence, Reason
 from deadpeer.core.judge import NEVER, NO_FACTS, Facts
 from deadpeer.core.kernel_evidence import Onlooker, probing
 from deadpeer.core.states import State
-from deadpeer.core.verdicts import reason_of
 from deadpeer.errors import (
     ConfigError,
     DeadPeerError,
-    LocalProtocolError,
+    KernelRefused,
     PeerDead,
     UnsupportedError,
 )
@@ -38,13 +36,10 @@ from deadpeer.kernel.inspection import inspect
 from deadpeer.kernel.options import Applied, apply
 from deadpeer.kernel.sockets import borrowed, identity, peer_name
 from deadpeer.kernel.traffic import Traffic, read_traffic
-from deadpeer.kernel.verdicts import verdict_on
 from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.policy.keepalive import Keepalive, require_seconds
 
 __all__ = ["Watch", "watch"]
-
-CLOSED = "the connection was closed"
 
 
 def watch(
@@ -100,7 +95,7 @@ def watch(
     )
 
 
-class Watch:
+class Watch(Judging):
     """
     A watch over one connection, made by ``watch``.
 
@@ -115,7 +110,10 @@ class Watch:
         UnsupportedError: This system's kernel tells nothing that we can read.
         KernelRefused: No descriptor is left, or the kernel refused the probes.
         AccessDenied: A privilege is missing.
+        LocalProtocolError: There is no running event loop.
     """
+
+    word = "watch"
 
     def __init__(
         self, connection: Any, *, heartbeat: Heartbeat, probe: bool, reporter: Reporter
@@ -123,7 +121,7 @@ class Watch:
         self.heartbeat = heartbeat
         self.armed_at = NEVER
         self._connection = connection
-        self._warden: Warden = warden_of(asyncio.get_running_loop())
+        self._warden: Warden = warden_of(loop_for(self.word))
         self._onlooker = Onlooker(heartbeat, now=self._warden.clock())
         self._reporter = reporter
         self._applied: Applied | None = None
@@ -132,9 +130,6 @@ class Watch:
         self.can_see_idle = False
         if self._simulated is None:
             self._prepare(probe=probe)
-
-    def __repr__(self) -> str:
-        return f"<Watch over {self._reporter.peer or 'a peer'}: {self.state}>"
 
     def _prepare(self, *, probe: bool) -> None:
         with borrowed(self._connection) as sock:
@@ -179,44 +174,16 @@ class Watch:
             except (DeadPeerError, OSError):
                 return  # closed by now
 
-    def _require_fresh(self) -> None:
-        if self.state is not State.CONNECTING:
-            raise LocalProtocolError(
-                "this watch was used before",
-                hint="make a new one: watch(...) for each use",
-                breach="watch-used-twice",
-            )
-
-    async def __aenter__(self) -> Self:
-        self._require_fresh()
-        await self._reporter.enter()
-        self.start()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is not None and self._is_closing():
-            self.lost(error)
-        self.stop()
-        await self._reporter.leave(kind, error, trace)
-
-    def lost(self, error: BaseException | None = None) -> None:
-        """
-        Tell that the connection is over, as ``connection_lost`` does.
-
-        Args:
-            error: Why, or None for a good end.
-        """
-        kind = verdict_on(error) if isinstance(error, OSError) else None
-        reason = reason_of(kind)
-        if reason is None:
-            self.stop(CLOSED)
-            return
+    def _fail(self, reason: Reason) -> None:
         self._report(self._onlooker.failed(reason, now=self._warden.clock()))
+
+    def _is_over(self) -> bool:
+        if self._is_closing():
+            return True
+        try:
+            return self._read(self._warden.clock())[0] is None
+        except KernelRefused:
+            return False  # nobody can look
 
     # What a program asks.
 
@@ -225,21 +192,13 @@ class Watch:
         """What is known of the peer."""
         return self._onlooker.state
 
-    @property
-    def verdict(self) -> PeerDead | None:
-        """The verdict, once there is one."""
-        return self._reporter.verdict
-
-    async def wait_dead(self) -> PeerDead | None:
-        """Wait for the end; return the verdict, or None if nobody died."""
-        return await self._reporter.wait_dead()
-
-    def changes(self) -> AsyncIterator[Change]:
-        """Return an iterator of the changes from now on; it ends with the watch."""
-        return self._reporter.changes()
-
     def evidence(self) -> Evidence:
-        """Return what is known right now, as a verdict would show it."""
+        """
+        Return what is known right now, as a verdict would show it.
+
+        Raises:
+            KernelRefused: No descriptor is left to look with.
+        """
         now = self._warden.clock()
         facts, _ = self._read(now)
         return self._onlooker.evidence(now=now, facts=facts or NO_FACTS)
@@ -290,7 +249,12 @@ class Watch:
         return ask is not None and bool(ask())
 
     def _read(self, now: float) -> tuple[Facts | None, bool]:
-        """Return the facts, or None if it is over; and whether that was an error."""
+        """
+        Return the facts, or None if it is over; and whether that was an error.
+
+        If no descriptor is left to look with, that says nothing of the peer: it is
+        raised, and the warden tells it and calls again.
+        """
         if self._simulated is not None:
             return _facts(self._simulated()), False
         try:
@@ -301,6 +265,8 @@ class Watch:
                 if traffic.acked is not None:
                     return _facts(traffic), False
                 return None, _has_failed(sock)
+        except KernelRefused:
+            raise
         except (DeadPeerError, OSError):
             return None, False
 
@@ -344,15 +310,15 @@ def _abort(connection: Any) -> None:
 
 
 def _heartbeat(heartbeat: Heartbeat | None, within: float | None) -> Heartbeat:
-    if (heartbeat is None) == (within is None):
-        raise ConfigError(
-            "give either heartbeat or within",
-            hint="within=30 is Heartbeat(interval=20, timeout=10)",
-            field="within",
-            value=within,
-        )
-    if within is not None:
+    if heartbeat is None and within is not None:
         require_seconds("within", within)
         return Heartbeat.within(within)
-    require_heartbeat(heartbeat)
-    return heartbeat or Heartbeat()
+    if heartbeat is not None and within is None:
+        require_heartbeat(heartbeat)
+        return heartbeat
+    raise ConfigError(
+        "give either heartbeat or within",
+        hint="within=30 is Heartbeat(interval=20, timeout=10)",
+        field="within",
+        value=within,
+    )
