@@ -197,6 +197,19 @@ def test_what_is_granted_is_used_up():
     assert (peer.stretched, peer.counts_at) == (28.0, 22.0)
 
 
+def test_a_moment_that_was_lost_before_the_deadline_is_granted_too():
+    peer = asked(state=SUSPECT)
+    peer.wake_at = 27.5
+    judge(RULES, peer, now=28.0)
+    assert (peer.stretched, peer.counts_at) == (0.5, 20.5)
+
+
+def test_just_punctual_is_punctual():
+    peer = asked()
+    judge(RULES, peer, now=21.0, facts=Facts(lateness=PUNCTUAL))
+    assert peer.stretched == 0.0
+
+
 def test_at_the_deadline_nothing_is_left_to_grant():
     peer = asked(state=SUSPECT)
     peer.wake_at = 28.0
@@ -414,7 +427,8 @@ def test_a_kernel_that_tells_no_count_is_not_followed():
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "counts_at"), [(3, 4, 24.5), (3, 3, 20.0), (UNKNOWN, 4, 20.0)]
+    ("before", "after", "counts_at"),
+    [(3, 4, 24.5), (0, 1, 24.5), (3, 3, 20.0), (UNKNOWN, 4, 20.0)],
 )
 def test_a_segment_more_is_progress_where_the_count_of_bytes_stands_still(
     before, after, counts_at
