@@ -132,7 +132,9 @@ def require_port(value: Any, *, lowest: int) -> None:
     Raises:
         ConfigError: It is no such number.
     """
-    if isinstance(value, int) and not lowest <= value <= HIGHEST_PORT:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    fits = lowest <= value <= HIGHEST_PORT if is_number else isinstance(value, str)
+    if not fits:
         raise ConfigError(
             f"port={value!r} is no TCP port",
             hint=f"give {lowest} to {HIGHEST_PORT}",

@@ -12,7 +12,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from deadpeer.aio.attempts import AddressInfo, Attempt, connected, interleaved
-from deadpeer.errors import ConfigError, PeerTimedOut
+from deadpeer.aio.targets import encryption
+from deadpeer.errors import PeerTimedOut
 from deadpeer.kernel.connecting import (
     longer_path,
     require_address,
@@ -110,9 +111,9 @@ async def open_connection(
         if seconds is not None:
             require_timeout(seconds)
     patience = within if timeout is None else timeout
-    encryption = _encryption(
-        ssl=ssl,
-        name=host if server_hostname is None else server_hostname,
+    encrypted = encryption(
+        ssl,
+        host if server_hostname is None else server_hostname,
         handshake=patience if ssl_handshake_timeout is None else ssl_handshake_timeout,
         shutdown=ssl_shutdown_timeout,
     )
@@ -137,11 +138,11 @@ async def open_connection(
     )
     if settings is not None and rtt is None:
         await _replanned(sock, settings, allow_stalled_reader=allow_stalled_reader)
-    return await _streams(sock, limit, encryption)
+    return await _streams(sock, limit, encrypted)
 
 
 async def _streams(
-    sock: socket.socket, limit: int, encryption: dict[str, Any]
+    sock: socket.socket, limit: int, encrypted: dict[str, Any]
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     loop = asyncio.get_running_loop()
     peer = text_of(sock.getpeername())
@@ -156,11 +157,11 @@ async def _streams(
     protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
     create: Callable[..., Coroutine[Any, Any, tuple[Any, Any]]] = loop.create_connection
     try:
-        transport, _ = await create(protocol_made, sock=sock, **encryption)
+        transport, _ = await create(protocol_made, sock=sock, **encrypted)
     except ConnectionAbortedError as error:
-        if error.errno is not None or "ssl_handshake_timeout" not in encryption:
+        if error.errno is not None or "ssl_handshake_timeout" not in encrypted:
             raise
-        seconds = encryption["ssl_handshake_timeout"]
+        seconds = encrypted["ssl_handshake_timeout"]
         raise PeerTimedOut(
             f"{peer} did not finish the TLS handshake in {seconds:.3g} s", peer=peer
         ) from error
@@ -222,34 +223,3 @@ async def _replanned(
     except BaseException:
         sock.close()
         raise
-
-
-def _encryption(
-    *,
-    ssl: tls.SSLContext | bool | None,
-    name: str | None,
-    handshake: float | None,
-    shutdown: float | None,
-) -> dict[str, Any]:
-    """Return what asyncio is to be told about TLS; nothing if there is none."""
-    if ssl is None or ssl is False:
-        return {}
-    if not isinstance(ssl, tls.SSLContext | bool):
-        raise ConfigError(
-            f"ssl={ssl!r} is no SSL context",
-            hint="give ssl.create_default_context(), or True for just that",
-            field="ssl",
-            value=ssl,
-        )
-    if name is None:
-        raise ConfigError(
-            "TLS needs a name to check the certificate for",
-            hint="give a host, or server_hostname=; '' checks no name",
-            field="server_hostname",
-        )
-    told: dict[str, Any] = {"ssl": ssl, "server_hostname": name}
-    if handshake is not None:
-        told["ssl_handshake_timeout"] = handshake
-    if shutdown is not None:
-        told["ssl_shutdown_timeout"] = shutdown
-    return told

@@ -9,10 +9,15 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from deadpeer.aio.arguments import require_port
 from deadpeer.aio.connection import Connection
 from deadpeer.aio.judged import FEWEST_TURNS
 from deadpeer.aio.settings import Settings
+from deadpeer.aio.targets import (
+    encryption,
+    place_to_connect,
+    refusals,
+    require_taken,
+)
 from deadpeer.core.detectors.base import Detector
 from deadpeer.core.events import Change
 from deadpeer.core.limits import Limits
@@ -118,9 +123,11 @@ class Connecting:
         connect: Any = loop.create_connection
         if "path" in self.target:
             connect = loop.create_unix_connection
+        require_taken(connect, self.target)
         made = functools.partial(Connection, settings)
         try:
-            _, peer = await connect(made, **self.target)
+            with refusals(self.target):
+                _, peer = await connect(made, **self.target)
         except OSError as error:
             kind = verdict_on(error, established=False)
             if kind is None:
@@ -190,8 +197,9 @@ def connect_peer(
             ``local_addr``, ``sock`` or ``happy_eyeballs_delay``.
 
     Raises:
-        ConfigError: Neither host and port nor a path or socket was given, or
-            a value cannot work.
+        ConfigError: Not exactly one of host and port, a path and a socket was
+            given, a value cannot work, or there is no such argument.
+        UnsupportedError: The event loop at hand has no such keyword.
         ConnectionRefusedError: A machine is there, and says no.
         PeerTimedOut: Nobody agreed in time.
         PeerUnreachable: There is no way to the address.
@@ -206,23 +214,16 @@ def connect_peer(
     ...         return await peer.recv()
     """
     require_seconds("within", within)
-    require_port(port, lowest=1)
-    target: dict[str, Any] = dict(more)
-    if path is not None:
-        target["path"] = path
-    elif "sock" not in more:
-        if host is None or port is None:
-            raise ConfigError(
-                "neither host and port nor a path was given",
-                hint='connect_peer("game.example", 7000), or connect_peer(path=…)',
-                field="host",
-                value=host,
-            )
-        target |= {"host": host, "port": port}
-    if ssl:
-        target |= {"ssl": ssl, "ssl_handshake_timeout": within}
-    if server_hostname is not None:
-        target["server_hostname"] = server_hostname
+    target = {**more, **place_to_connect(host, port, path, more)}
+    if server_hostname is not None and not ssl:
+        raise ConfigError(
+            f"server_hostname={server_hostname!r} has a meaning with TLS alone",
+            hint="give ssl=True as well",
+            field="server_hostname",
+            value=server_hostname,
+        )
+    name = host if server_hostname is None else server_hostname
+    target |= encryption(ssl, name, handshake=within)
     settings = Settings(
         heartbeat=heartbeat,
         limits=limits,

@@ -10,11 +10,17 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from deadpeer.aio.arguments import require_callable, require_port
+from deadpeer.aio.arguments import require_callable
 from deadpeer.aio.changes import Broadcast
 from deadpeer.aio.connection import Connection
 from deadpeer.aio.registry import Registry
 from deadpeer.aio.settings import Settings
+from deadpeer.aio.targets import (
+    place_to_serve,
+    refusals,
+    require_context,
+    require_taken,
+)
 from deadpeer.core.detectors.base import Detector
 from deadpeer.core.events import Change, Closed, Died
 from deadpeer.core.frames import Farewell
@@ -97,9 +103,10 @@ class Server:
         create: Any = loop.create_server
         if "path" in self._target:
             create = loop.create_unix_server
-        self._server = await create(
-            functools.partial(Connection, self._settings), **self._target
-        )
+        require_taken(create, self._target)
+        made = functools.partial(Connection, self._settings)
+        with refusals(self._target):
+            self._server = await create(made, **self._target)
         return self
 
     @property
@@ -292,9 +299,10 @@ def serve_peers(
             ``reuse_port`` or ``sock``.
 
     Raises:
-        ConfigError: Neither a port nor a path or socket was given, the handler or a
-            callback cannot be called, a callback is a coroutine function, or a
-            value cannot work.
+        ConfigError: Not exactly one of a port, a path and a socket was given, the
+            handler or a callback cannot be called, a callback is a coroutine
+            function, a value cannot work, or there is no such argument.
+        UnsupportedError: The event loop at hand has no such keyword.
 
     >>> async def echo(peer):
     ...     async for message in peer:
@@ -304,23 +312,10 @@ def serve_peers(
     ...         await server.serve_forever()
     """
     require_callable("handler", handler, "peer")
-    require_port(port, lowest=0)
-    target: dict[str, Any] = dict(more)
-    if path is not None:
-        target["path"] = path
-    elif "sock" not in more:
-        if port is None:
-            raise ConfigError(
-                "neither a port nor a path was given",
-                hint="serve_peers(handler, port=7000), or serve_peers(handler, path=…)",
-                field="port",
-                value=port,
-            )
-        target |= {"host": host, "port": port}
+    target = {**more, **place_to_serve(host, port, path, more)}
     if "path" not in target:
         target.setdefault("backlog", 1024)
-    if ssl is not None:
-        target |= {"ssl": ssl, "ssl_handshake_timeout": limits.handshake_timeout}
+    require_context(ssl)
     settings = Settings(
         heartbeat=heartbeat,
         limits=limits,
@@ -329,4 +324,6 @@ def serve_peers(
         on_change=on_change,
         detector=detector,
     )
+    if ssl is not None:
+        target |= {"ssl": ssl, "ssl_handshake_timeout": limits.handshake_timeout}
     return Server(settings, handler, target)
