@@ -68,7 +68,7 @@ def test_equal_frames_give_one_object():
 
 @pytest.mark.parametrize("name", ["interval", "time_to_live", "heartbeat_gap"])
 @pytest.mark.parametrize(
-    "value", [0, -1, math.nan, math.inf, 4294967.3, "1", True, None]
+    "value", [0, -1, math.nan, math.inf, 4294967.3, 10**400, "1", True, None]
 )
 def test_a_duration_that_cannot_travel_is_refused_by_name(name, value):
     with pytest.raises(ConfigError) as caught:
@@ -90,6 +90,13 @@ def test_a_duration_that_cannot_travel_is_refused_by_name(name, value):
         ("extensions", ((1, b"", b""),)),
         ("extensions", (7,)),
         ("extensions", ((1, "text"),)),
+        ("extensions", ((1, 5),)),  # not five zeros
+        ("extensions", ((1, 10**15),)),
+        ("extensions", ((1, [1, 2]),)),
+        ("extensions", None),
+        ("offers_beats", 2),  # two is the bit of another flag
+        ("wants_beats", None),
+        ("answers_pings", "yes"),
         ("extensions", ((1, bytes(255)),) * 300),
         ("heartbeat_gap", 20.001),
     ],
@@ -98,6 +105,15 @@ def test_a_value_that_does_not_fit_is_refused_by_name(name, value):
     with pytest.raises(ConfigError) as caught:
         Hello(**{name: value})
     assert caught.value.field == name
+    assert caught.value.hint
+
+
+def test_a_value_that_can_change_is_copied():
+    value = bytearray(b"now")
+    hello = Hello(extensions=((1, value),))
+    value[:] = b"later"
+
+    assert hello.extensions == ((1, b"now"),)
 
 
 @pytest.mark.parametrize(

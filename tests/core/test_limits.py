@@ -12,7 +12,7 @@ from deadpeer.errors import ConfigError
     "name",
     ["handshake_timeout", "frame_timeout", "heartbeat_gap", "longest_patience"],
 )
-@pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, "1", None, True])
+@pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, 1e308, "1", None, True])
 def test_a_duration_that_cannot_work_is_refused_by_name(name, value):
     with pytest.raises(ConfigError, match=name) as caught:
         Limits(**{name: value})

@@ -14,8 +14,19 @@ from typing import Any
 
 from deadpeer.core.breaches import remote_breach
 from deadpeer.errors import ConfigError
+from deadpeer.policy.numbers import is_number, require_bool, require_whole
 
-__all__ = ["MAGIC", "VERSION", "Hello", "decode_hello", "encode_hello", "hello_size"]
+__all__ = [
+    "LARGEST_HELLO",
+    "MAGIC",
+    "MOST",
+    "SMALLEST_HELLO",
+    "VERSION",
+    "Hello",
+    "decode_hello",
+    "encode_hello",
+    "hello_size",
+]
 
 MAGIC = b"\xde\xadPR"
 """The first four bytes of a conversation; no text, TLS or HTTP begins so."""
@@ -29,8 +40,16 @@ BODY = struct.Struct(">IIII")  # interval, time to live, heartbeat gap, largest 
 OFFERS_BEATS, WANTS_BEATS, ANSWERS_PINGS = 1, 2, 4
 FLAGS = OFFERS_BEATS | WANTS_BEATS | ANSWERS_PINGS
 
-MOST = 2**32 - 1  # milliseconds or bytes; a field is 32 bits wide
+MOST = 2**32 - 1
+"""Milliseconds or bytes; a field is 32 bits wide."""
+
 LARGEST = 2**16 - 1  # bytes after the head
+SMALLEST_HELLO = HEAD.size + BODY.size
+"""Bytes of a HELLO without extensions."""
+
+LARGEST_HELLO = HEAD.size + LARGEST
+"""Bytes of a HELLO whose extensions fill all the room that there is."""
+
 LONGEST_VALUE = 255  # bytes of an extension
 KINDS = 256  # of extensions
 
@@ -88,8 +107,10 @@ class Hello:
         for name in ("interval", "time_to_live", "heartbeat_gap"):
             milliseconds = _milliseconds(name, getattr(self, name))
             object.__setattr__(self, name, milliseconds / 1000)
-        _require_whole("largest_message", self.largest_message, 0, MOST)
-        _require_whole("version", self.version, 1, 255)
+        require_whole("largest_message", self.largest_message, 0, MOST)
+        require_whole("version", self.version, 1, 255)
+        for name in ("offers_beats", "wants_beats", "answers_pings"):
+            require_bool(name, getattr(self, name), hint="it travels as one bit")
         object.__setattr__(self, "extensions", _extensions(self.extensions))
         if self.heartbeat_gap > self.interval:
             raise _wrong(
@@ -147,7 +168,7 @@ def hello_size(data: bytes | bytearray, *, largest: int) -> int:
     size: int = HEAD.size + HEAD.unpack_from(data)[3]
     if size > largest:
         raise remote_breach("hello-too-big", f"{size} bytes, at most {largest}")
-    if size < HEAD.size + BODY.size:
+    if size < SMALLEST_HELLO:
         raise remote_breach("bad-hello", f"{size} bytes are too few")
     return size
 
@@ -180,7 +201,7 @@ def decode_hello(frame: bytes) -> Hello:
             wants_beats=bool(flags & WANTS_BEATS),
             answers_pings=bool(flags & ANSWERS_PINGS),
             version=version,
-            extensions=_decode_extensions(frame[HEAD.size + BODY.size :]),
+            extensions=_decode_extensions(frame[SMALLEST_HELLO:]),
         )
     except ConfigError as error:
         raise remote_breach("bad-hello", error.message) from None
@@ -206,8 +227,7 @@ def _stranger(start: bytes) -> tuple[str, str]:
 
 
 def _milliseconds(name: str, value: Any) -> int:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and 0 < value <= MOST / 1000:
+    if is_number(value) and 0 < value <= MOST / 1000:
         units: int = math.ceil(value * 1000 * (1 - EXACT))
         return min(MOST, max(1, units))
     raise _wrong(
@@ -218,27 +238,17 @@ def _milliseconds(name: str, value: Any) -> int:
     )
 
 
-def _require_whole(name: str, value: Any, lowest: int, highest: int) -> None:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if not (whole and lowest <= value <= highest):
-        raise _wrong(
-            name,
-            value,
-            "does not fit into its field",
-            f"give a whole number from {lowest} to {highest}",
-        )
-
-
 def _extensions(given: Any) -> tuple[tuple[int, bytes], ...]:
     try:
-        found = tuple((kind, bytes(value)) for kind, value in given)
+        # Not bytes(value), which makes a thousand zeros of the number 1000.
+        found = tuple((kind, bytes(memoryview(value))) for kind, value in given)
         size = BODY.size + sum(2 + len(value) for _, value in found)
     except (TypeError, ValueError):
         found, size = (), LARGEST + 1
     if size > LARGEST:
         raise _wrong("extensions", given, "are not usable", "give pairs (kind, bytes)")
     for kind, value in found:
-        _require_whole("extensions", kind, 0, KINDS - 1)
+        require_whole("extensions", kind, 0, KINDS - 1)
         if len(value) > LONGEST_VALUE:
             raise _wrong("extensions", len(value), "bytes are too many", "at most 255")
     return found

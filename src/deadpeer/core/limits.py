@@ -5,18 +5,15 @@ Each limit has its word in ``breaches``; a peer that goes beyond ends alone.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
-from deadpeer.core.frames import LARGEST_FRAGMENT
-from deadpeer.errors import ConfigError
+from deadpeer.core.frames import HEADER_SIZE, LARGEST_FRAGMENT
+from deadpeer.core.hello import LARGEST_HELLO, MOST, SMALLEST_HELLO
 from deadpeer.policy.keepalive import require_seconds
+from deadpeer.policy.numbers import LONGEST, require_whole
 
 __all__ = ["Limits"]
 
-HEADER = 3  # bytes before the payload of a fragment
-SMALLEST_HELLO = 24  # bytes, without extensions
-LARGEST_HELLO = 8 + 2**16 - 1
-LARGEST_MESSAGE = 2**32 - 1
+DURATIONS = ("handshake_timeout", "frame_timeout", "heartbeat_gap", "longest_patience")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,15 +56,14 @@ class Limits:
     longest_patience: float = 600.0
 
     def __post_init__(self) -> None:
-        for name in ("handshake_timeout", "frame_timeout", "longest_patience"):
-            require_seconds(name, getattr(self, name))
-        require_seconds("heartbeat_gap", self.heartbeat_gap)
-        _require_whole("largest_message", self.largest_message, 0, LARGEST_MESSAGE)
-        _require_whole(
+        for name in DURATIONS:
+            require_seconds(name, getattr(self, name), most=LONGEST)
+        require_whole("largest_message", self.largest_message, 0, MOST)
+        require_whole(
             "largest_hello", self.largest_hello, SMALLEST_HELLO, LARGEST_HELLO
         )
         # With none, a clock that runs 10⁻⁶ fast makes an honest peer a culprit.
-        _require_whole("strikes", self.strikes, 1, 2**31 - 1)
+        require_whole("strikes", self.strikes, 1, 2**31 - 1)
 
     @property
     def most_bytes(self) -> int:
@@ -77,17 +73,5 @@ class Limits:
         That is one message and one frame, or the HELLO. What was received and is
         not read yet is the driver's to bound.
         """
-        frame = HEADER + LARGEST_FRAGMENT
+        frame = HEADER_SIZE + LARGEST_FRAGMENT
         return max(self.largest_message + frame, self.largest_hello)
-
-
-def _require_whole(name: str, value: Any, lowest: int, highest: int) -> None:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if whole and lowest <= value <= highest:
-        return
-    raise ConfigError(
-        f"{name}={value!r} is not a number of {lowest} to {highest}",
-        hint="give a whole number in that range",
-        field=name,
-        value=value,
-    )

@@ -102,8 +102,8 @@ def require_whole(name: str, value: object, least: int, most: int) -> int:
     if is_number(value) and isinstance(value, int) and least <= value <= most:
         return value
     raise ConfigError(
-        f"{name}={value!r} is no whole number from {least} to {most}",
-        hint=f"give {least} to {most}",
+        f"{name}={value!r} is no whole number in its range",
+        hint=f"give one from {least} to {most}",
         field=name,
         value=value,
     )
