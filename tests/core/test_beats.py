@@ -47,13 +47,13 @@ def test_the_first_beat_falls_into_the_first_interval(interval, now, jitter):
     assert now <= schedule.first_at <= now + interval
 
 
-@pytest.mark.parametrize("jitter", [-0.1, 1.0, math.nan])
+@pytest.mark.parametrize("jitter", [-0.1, 1.0, math.nan, "0.5", None, True])
 def test_a_jitter_that_is_no_share_is_refused(jitter):
     with pytest.raises(ConfigError, match="jitter"):
         Beats.starting(interval=1.0, now=0.0, jitter=jitter)
 
 
-@pytest.mark.parametrize("interval", [0, -1.0, 1e-9, math.inf, math.nan])
+@pytest.mark.parametrize("interval", [0, -1.0, 1e-9, 1e308, math.inf, math.nan, "1"])
 def test_an_interval_that_is_no_duration_is_refused(interval):
     with pytest.raises(ConfigError, match="interval"):
         Beats(interval=interval, first_at=0.0)

@@ -15,6 +15,7 @@ from typing import Self
 
 from deadpeer.errors import ConfigError
 from deadpeer.policy.keepalive import require_seconds
+from deadpeer.policy.numbers import LONGEST, require_share
 
 __all__ = ["Beats"]
 
@@ -31,7 +32,8 @@ class Beats:
         first_at: The first, in seconds of the driver's clock.
 
     Raises:
-        ConfigError: *interval* is no duration, or below a millisecond.
+        ConfigError: *interval* is no duration, below a millisecond or above
+            thirty years.
 
     >>> Beats(interval=20.0, first_at=5.0).next_after(now=67.0)
     85.0
@@ -41,7 +43,7 @@ class Beats:
     first_at: float
 
     def __post_init__(self) -> None:
-        require_seconds("interval", self.interval)
+        require_seconds("interval", self.interval, most=LONGEST)
         if self.interval < SHORTEST:
             raise ConfigError(
                 f"interval={self.interval!r} is less than {SHORTEST} s",
@@ -65,15 +67,9 @@ class Beats:
         Raises:
             ConfigError: A value is out of its range.
         """
-        require_seconds("interval", interval)
-        if not 0 <= jitter < 1:
-            raise ConfigError(
-                f"jitter={jitter!r} is not a share of the interval",
-                hint="give a random number, 0 to less than 1",
-                field="jitter",
-                value=jitter,
-            )
-        return cls(interval=interval, first_at=now + jitter * interval)
+        require_seconds("interval", interval, most=LONGEST)
+        share = require_share("jitter", jitter, remark=", by chance")
+        return cls(interval=interval, first_at=now + share * interval)
 
     def next_after(self, *, now: float) -> float:
         """
