@@ -32,8 +32,9 @@ from typing import Protocol, Self
 
 from deadpeer.errors import ConfigError
 from deadpeer.policy.keepalive import require_seconds
+from deadpeer.policy.numbers import LONGEST, is_number, require_whole
 
-__all__ = ["FLOOR", "WINDOW", "Detector", "Silence", "require_between", "require_count"]
+__all__ = ["FLOOR", "WINDOW", "Detector", "Silence", "require_window"]
 
 # One lost segment delays what is behind it by a retransmission timeout, which
 # RFC 6298, section 2.4, keeps at one second or more.
@@ -110,14 +111,15 @@ class Silence:
         floor: The smallest margin, in seconds.
 
     Raises:
-        ConfigError: A value is not a positive number of seconds.
+        ConfigError: A value is not a positive number of seconds, or more than
+            thirty years.
     """
 
     __slots__ = ("_deadline", "_heard_at", "_sequence", "floor", "interval")
 
     def __init__(self, *, interval: float, floor: float) -> None:
-        self.interval = require_seconds("interval", interval)
-        self.floor = require_seconds("floor", floor)
+        self.interval = require_seconds("interval", interval, most=LONGEST)
+        self.floor = require_seconds("floor", floor, most=LONGEST)
         self._sequence: float = NEVER
         self._heard_at = NEVER
         self._deadline = math.inf
@@ -148,10 +150,14 @@ class Silence:
             ConfigError: *now* is no instant of any clock, or *sequence* no
                 count of anything; nothing was changed.
         """
-        if sequence <= self._sequence:
-            return
-        # NaN is in no range, so it is asked this way round.
-        if not (-LATEST < now < LATEST and -MOST_BEATS < sequence < MOST_BEATS):
+        try:
+            if sequence <= self._sequence:
+                return
+            # NaN is in no range, so it is asked this way round.
+            usable = -LATEST < now < LATEST and -MOST_BEATS < sequence < MOST_BEATS
+        except TypeError:
+            usable = False
+        if not usable:
             raise _no_beat(sequence, now)
         deadline = max(self.expect(sequence, now), now + self.floor)
         if deadline <= now:  # a floor too small for a float of this size
@@ -193,8 +199,8 @@ class Silence:
         return {name: getattr(self, name) for name in sorted(slots) if name[0] != "_"}
 
 
-def _no_beat(sequence: int, now: float) -> ConfigError:
-    if -LATEST < now < LATEST:
+def _no_beat(sequence: object, now: object) -> ConfigError:
+    if is_number(now) and -LATEST < now < LATEST:
         return ConfigError(
             f"sequence={sequence!r} is not the number of a beat",
             hint="count beats from zero, up by one",
@@ -209,7 +215,7 @@ def _no_beat(sequence: int, now: float) -> ConfigError:
     )
 
 
-def require_count(name: str, value: object, *, least: int = 1) -> int:
+def require_window(name: str, value: object, *, least: int = 1) -> int:
     """
     Return *value* if it is a usable number of samples.
 
@@ -221,39 +227,4 @@ def require_count(name: str, value: object, *, least: int = 1) -> int:
     Raises:
         ConfigError: It is not a whole number, too small, or above a million.
     """
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if whole and least <= value <= MOST_SAMPLES:  # type: ignore[operator]
-        return value  # type: ignore[return-value]
-    raise ConfigError(
-        f"{name}={value!r} is not a number of samples",
-        hint=f"give a whole number from {least} to {MOST_SAMPLES}",
-        field=name,
-        value=value,
-    )
-
-
-def require_between(name: str, value: object, least: float, most: float) -> float:
-    """
-    Return *value* if it is a number in a range, both ends included.
-
-    Args:
-        name: What the caller's argument is called, for the error.
-        value: The number.
-        least: The smallest that makes sense: a ratio, or a number of things.
-        most: The largest, a ratio or a number of things too.
-
-    Returns:
-        The value, a ratio or a number of things.
-
-    Raises:
-        ConfigError: It is not a number, or outside the range.
-    """
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and least <= value <= most:  # type: ignore[operator]
-        return float(value)  # type: ignore[arg-type]
-    raise ConfigError(
-        f"{name}={value!r} is outside {least:g} to {most:g}",
-        hint=f"give a number from {least:g} to {most:g}",
-        field=name,
-        value=value,
-    )
+    return require_whole(name, value, least, MOST_SAMPLES)

@@ -20,11 +20,11 @@ from deadpeer.core.detectors.base import (
     FLOOR,
     WINDOW,
     Silence,
-    require_between,
-    require_count,
+    require_window,
 )
 from deadpeer.core.detectors.expected import Schedule
 from deadpeer.core.detectors.window import NANOSECONDS, Window
+from deadpeer.policy.numbers import require_between
 
 __all__ = ["Bertier"]
 
@@ -76,7 +76,7 @@ class Bertier(Silence):
         self.beta = require_between("beta", beta, 0.0, 100.0)
         self.phi = require_between("phi", phi, 0.0, 100.0)
         self.gamma = require_between("gamma", gamma, 0.0, 1.0)
-        self.window = require_count("window", window)
+        self.window = require_window("window", window)
         self._schedule = Schedule(interval)
         self._offsets = Window(window)
         # Weights that shrink from beat to beat forget their rounding errors as

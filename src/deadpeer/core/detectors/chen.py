@@ -14,10 +14,11 @@ Source:
     detectors. IEEE Transactions on Computers 51(5), 2002, section 6 (NFD-E).
 """
 
-from deadpeer.core.detectors.base import FLOOR, WINDOW, Silence, require_count
+from deadpeer.core.detectors.base import FLOOR, WINDOW, Silence, require_window
 from deadpeer.core.detectors.expected import Schedule
 from deadpeer.core.detectors.window import Window
 from deadpeer.policy.keepalive import require_seconds
+from deadpeer.policy.numbers import LONGEST
 
 __all__ = ["Chen"]
 
@@ -54,8 +55,8 @@ class Chen(Silence):
         floor: float = FLOOR,
     ) -> None:
         super().__init__(interval=interval, floor=floor)
-        self.margin = require_seconds("margin", margin, zero=True)
-        self.window = require_count("window", window)
+        self.margin = require_seconds("margin", margin, zero=True, most=LONGEST)
+        self.window = require_window("window", window)
         self._schedule = Schedule(interval)
         self._offsets = Window(window)
 

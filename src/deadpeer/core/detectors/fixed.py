@@ -15,6 +15,7 @@ Source:
 
 from deadpeer.core.detectors.base import FLOOR, Silence
 from deadpeer.policy.keepalive import require_seconds
+from deadpeer.policy.numbers import LONGEST
 
 __all__ = ["Fixed"]
 
@@ -44,7 +45,7 @@ class Fixed(Silence):
         self, *, interval: float, margin: float = 0.0, floor: float = FLOOR
     ) -> None:
         super().__init__(interval=interval, floor=floor)
-        self.margin = require_seconds("margin", margin, zero=True)
+        self.margin = require_seconds("margin", margin, zero=True, most=LONGEST)
 
     def expect(self, sequence: int, now: float) -> float:  # noqa: ARG002
         """

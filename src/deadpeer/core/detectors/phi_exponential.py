@@ -25,10 +25,10 @@ from deadpeer.core.detectors.base import (
     FLOOR,
     WINDOW,
     Silence,
-    require_between,
-    require_count,
+    require_window,
 )
 from deadpeer.core.detectors.window import Window, nanoseconds
+from deadpeer.policy.numbers import require_between
 
 __all__ = ["PhiExponential"]
 
@@ -66,7 +66,7 @@ class PhiExponential(Silence):
     ) -> None:
         super().__init__(interval=interval, floor=floor)
         self.threshold = require_between("threshold", threshold, 0.1, 1e6)
-        self.window = require_count("window", window)
+        self.window = require_window("window", window)
         self._gaps = Window(window)
         self._gaps.add(nanoseconds(interval))  # the prior: what the sender promised
 

@@ -34,10 +34,10 @@ from deadpeer.core.detectors.base import (
     FLOOR,
     WINDOW,
     Silence,
-    require_between,
-    require_count,
+    require_window,
 )
 from deadpeer.core.detectors.window import SpreadWindow, nanoseconds
+from deadpeer.policy.numbers import require_between
 
 __all__ = ["PhiNormal", "phi", "quantile"]
 
@@ -142,7 +142,7 @@ class PhiNormal(Silence):
         # Below 1, one beat in ten is a mistake, and y would not be positive for
         # long; nobody wants that.
         self.threshold = require_between("threshold", threshold, 1.0, 1e6)
-        self.window = require_count("window", window, least=2)
+        self.window = require_window("window", window, least=2)
         self._z = quantile(threshold)
         self._expected_at = -math.inf
         self._gaps = SpreadWindow(window)

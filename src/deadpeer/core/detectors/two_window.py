@@ -13,11 +13,12 @@ Source:
     detector algorithm with QoS. IEEE IPDPS 2015, hal-01357777.
 """
 
-from deadpeer.core.detectors.base import FLOOR, WINDOW, Silence, require_count
+from deadpeer.core.detectors.base import FLOOR, WINDOW, Silence, require_window
 from deadpeer.core.detectors.expected import Schedule
 from deadpeer.core.detectors.window import Window
 from deadpeer.errors import ConfigError
 from deadpeer.policy.keepalive import require_seconds
+from deadpeer.policy.numbers import LONGEST
 
 __all__ = ["TwoWindow"]
 
@@ -56,9 +57,9 @@ class TwoWindow(Silence):
         floor: float = FLOOR,
     ) -> None:
         super().__init__(interval=interval, floor=floor)
-        self.margin = require_seconds("margin", margin, zero=True)
-        self.short = require_count("short", short)
-        self.long = require_count("long", long)
+        self.margin = require_seconds("margin", margin, zero=True, most=LONGEST)
+        self.short = require_window("short", short)
+        self.long = require_window("long", long)
         if short >= long:
             raise ConfigError(
                 f"short={short!r} is not below long={long!r}",
