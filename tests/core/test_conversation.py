@@ -10,7 +10,7 @@ from deadpeer.core.frames import LARGEST_FRAGMENT, Farewell, Kind
 from deadpeer.core.hello import Hello
 from deadpeer.core.limits import Limits
 from deadpeer.core.stages import FRAMES, Stage
-from deadpeer.errors import LocalProtocolError
+from deadpeer.errors import ConfigError, LocalProtocolError
 
 LIMITS = Limits()
 SENDERS = {
@@ -147,6 +147,24 @@ def test_what_is_sent_is_a_copy_of_what_can_change():
     heard = other.receive(data + b"".join(frames), now=0.0)
 
     assert heard == [(b"x" * 40_000,)]
+
+
+def test_the_size_of_a_message_is_that_of_its_bytes():
+    one, other = pair(largest_message=10)
+    two_bytes_each = memoryview(bytes(10)).cast("H")
+    [arrival] = other.receive(b"".join(one.fragments(two_bytes_each)), now=0.0)
+    assert arrival == Message(bytes(10))
+    with pytest.raises(LocalProtocolError, match="12 bytes"):
+        one.fragments(memoryview(bytes(12)).cast("H"))
+
+
+@pytest.mark.parametrize("message", ["text", None, 5, [1, 2], b"x".hex])
+def test_a_message_that_is_no_bytes_is_refused_with_a_remedy(message):
+    one, other = pair()
+    with pytest.raises(ConfigError, match="a message is bytes") as caught:
+        one.fragments(message)
+    assert caught.value.hint
+    assert other.receive(one.beat(), now=0.0), "nothing of it was sent"
 
 
 def test_a_number_that_does_not_fit_counts_as_no_question():

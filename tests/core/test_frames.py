@@ -62,10 +62,17 @@ def test_a_goodbye_comes_back_cut_at_a_character(reason, text):
     assert said == whole or 252 <= len(said.encode()) <= 255
 
 
-@pytest.mark.parametrize("reason", [-1, 256, "done", None, 1.0])
+@pytest.mark.parametrize("reason", [-1, 256, "done", None, 1.0, True])
 def test_a_reason_that_does_not_fit_is_this_ends_mistake(reason):
     with pytest.raises(LocalProtocolError, match="reason") as caught:
         encode_bye(reason)
+    assert caught.value.breach == "bad-goodbye"
+
+
+@pytest.mark.parametrize("text", [None, b"bytes", 7])
+def test_a_goodbye_whose_text_is_none_is_this_ends_mistake(text):
+    with pytest.raises(LocalProtocolError, match="text") as caught:
+        encode_bye(0, text)
     assert caught.value.breach == "bad-goodbye"
 
 

@@ -14,7 +14,6 @@ from deadpeer.core import judge as codes
 from deadpeer.core.events import Change
 from deadpeer.core.frames import Farewell, farewell_word
 from deadpeer.errors import (
-    ConfigError,
     DeadPeerError,
     LocalProtocolError,
     PeerClosed,
@@ -23,7 +22,7 @@ from deadpeer.errors import (
 from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.policy.keepalive import require_seconds
 
-__all__ = ["Connection", "as_bytes"]
+__all__ = ["Connection"]
 
 
 class Connection(PeerProtocol):
@@ -132,11 +131,8 @@ class Connection(PeerProtocol):
     def _require_open(self) -> None:
         if self._error is not None:
             raise self._error.with_traceback(None)
-        self._busy = True
 
     def _fragments(self, message: bytes) -> Iterator[bytes]:
-        if type(message) is not bytes:
-            message = as_bytes(message)
         return self._conversation.fragments(message)
 
     async def recv(self) -> bytes:
@@ -298,23 +294,3 @@ class Connection(PeerProtocol):
         trace: TracebackType | None,
     ) -> None:
         await self.close()
-
-
-def as_bytes(message: object) -> bytes:
-    """
-    Return a message's bytes, copied from what can change.
-
-    Args:
-        message: Something like bytes.
-
-    Raises:
-        ConfigError: It is something else.
-    """
-    if isinstance(message, bytes | bytearray | memoryview):
-        return bytes(message)
-    raise ConfigError(
-        f"a message is bytes, not {type(message).__name__}",
-        hint="encode it: text.encode(), json.dumps(…).encode()",
-        field="message",
-        value=message,
-    )

@@ -25,6 +25,7 @@ from deadpeer.core.breaches import local_breach
 from deadpeer.core.frames import (
     Farewell,
     Kind,
+    as_bytes,
     encode_beat,
     encode_bye,
     encode_data,
@@ -143,15 +144,17 @@ class Conversation(Reader):
 
         Raises:
             LocalProtocolError: Not in this stage, or larger than the peer takes.
+            ConfigError: It is not bytes.
         """
         self._require_open()
+        message = as_bytes(message)
         if self.theirs is not None and len(message) > self.theirs.largest_message:
             raise local_breach(
                 "message-too-big",
                 f"{len(message)} bytes, the peer takes {self.theirs.largest_message}",
                 hint="send it in parts, or let the peer announce a larger limit",
             )
-        return encode_data(bytes(message))
+        return encode_data(message)
 
     def goodbye(self, reason: int = Farewell.DONE, text: str = "") -> bytes:
         """
@@ -165,7 +168,8 @@ class Conversation(Reader):
             text: For a person to read; cut to 255 bytes of UTF-8.
 
         Raises:
-            LocalProtocolError: Before the greeting, twice, or with no such reason.
+            LocalProtocolError: Before the greeting, twice, or with no such reason
+                or no such text.
         """
         if self.sending is not OPEN:
             raise self._not_open()

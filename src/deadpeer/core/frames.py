@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from enum import IntEnum
 
 from deadpeer.core.breaches import local_breach, remote_breach
+from deadpeer.errors import ConfigError
 
 __all__ = [
     "HEADER_SIZE",
@@ -18,6 +19,7 @@ __all__ = [
     "LAST",
     "Farewell",
     "Kind",
+    "as_bytes",
     "decode_bye",
     "encode_beat",
     "encode_bye",
@@ -121,6 +123,26 @@ def encode_pong(sequence: int) -> bytes:
     return _numbered(PONG, sequence)
 
 
+def as_bytes(message: object) -> bytes:
+    """
+    Return a message's bytes, copied from what can change.
+
+    Args:
+        message: Something like bytes.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    if isinstance(message, bytes | bytearray | memoryview):
+        return bytes(message)
+    raise ConfigError(
+        f"a message is bytes, not {type(message).__name__}",
+        hint="encode it: text.encode(), json.dumps(…).encode()",
+        field="message",
+        value=message,
+    )
+
+
 def encode_data(message: bytes) -> Iterator[bytes]:
     """
     Yield the DATA frames of a message, each at most 16387 bytes.
@@ -150,11 +172,14 @@ def encode_bye(reason: int, text: str = "") -> bytes:
         text: For a person to read; cut to 255 bytes of UTF-8.
 
     Raises:
-        LocalProtocolError: *reason* is no whole number from 0 to 255.
+        LocalProtocolError: *reason* is no whole number from 0 to 255, or *text*
+            is none.
 
     >>> encode_bye(Farewell.DONE, "bye").hex(" ")
     '50 00 03 62 79 65'
     """
+    if not isinstance(text, str) or isinstance(reason, bool):
+        raise local_breach("bad-goodbye", f"reason {reason!r}, text {text!r}")
     said = text.encode("utf-8", "replace")[:LONGEST_TEXT]
     # The cut may have gone through a character.
     said = said.decode("utf-8", "ignore").encode()
