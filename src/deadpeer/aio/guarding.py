@@ -72,6 +72,7 @@ def guard(
         ConfigError: *connection* has no transport, nobody could ask, *heartbeat*
             is no ``Heartbeat``, or a callback cannot be called or is a coroutine
             function.
+        LocalProtocolError: There is no running event loop.
     """
     transport = _transport_of(connection)
     require_heartbeat(heartbeat)
@@ -102,7 +103,7 @@ class Guard(Judged, Judging):
         LocalProtocolError: There is no running event loop.
     """
 
-    word = "guard"
+    _word = "guard"
 
     def __init__(
         self,
@@ -114,7 +115,7 @@ class Guard(Judged, Judging):
         on_change: Callable[[Change], object] | None,
         detector: Detector | None,
     ) -> None:
-        loop = loop_for(self.word)
+        loop = loop_for(self._word)
         monitor = Monitor(heartbeat, now=0.0, connecting=True, detector=detector)
         super().__init__(monitor, loop)
         self.transport = transport

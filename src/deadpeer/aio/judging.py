@@ -25,7 +25,7 @@ CLOSED = "the connection was closed"
 class Judging:
     """A judgement that a program starts and stops, or puts around a block."""
 
-    word: ClassVar[str]
+    _word: ClassVar[str]
     _reporter: Reporter
 
     def __repr__(self) -> str:
@@ -60,9 +60,9 @@ class Judging:
     def _require_fresh(self) -> None:
         if self.state is not State.CONNECTING:
             raise LocalProtocolError(
-                f"this {self.word} was used before",
-                hint=f"make a new one: {self.word}(...) for each use",
-                breach=f"{self.word}-used-twice",
+                f"this {self._word} was used before",
+                hint=f"make a new one: {self._word}(...) for each use",
+                breach=f"{self._word}-used-twice",
             )
 
     async def __aenter__(self) -> Self:
@@ -115,9 +115,9 @@ class Judging:
         """
         if self.state is State.CONNECTING:
             raise LocalProtocolError(
-                f"this {self.word} was not started",
-                hint=f"call start() first, or use it as: async with {self.word}(...)",
-                breach=f"{self.word}-not-started",
+                f"this {self._word} was not started",
+                hint=f"call start() first, or use it as: async with {self._word}(...)",
+                breach=f"{self._word}-not-started",
             )
         return await self._reporter.wait_dead()
 

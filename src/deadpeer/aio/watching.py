@@ -84,6 +84,7 @@ def watch(
         UnsupportedError: This system's kernel tells nothing that we can read.
         KernelRefused: No descriptor is left, or the kernel refused the probes.
         AccessDenied: A privilege is missing.
+        LocalProtocolError: There is no running event loop.
     """
     return Watch(
         connection,
@@ -113,7 +114,7 @@ class Watch(Judging):
         LocalProtocolError: There is no running event loop.
     """
 
-    word = "watch"
+    _word = "watch"
 
     def __init__(
         self, connection: Any, *, heartbeat: Heartbeat, probe: bool, reporter: Reporter
@@ -121,7 +122,7 @@ class Watch(Judging):
         self.heartbeat = heartbeat
         self.armed_at = NEVER
         self._connection = connection
-        self._warden: Warden = warden_of(loop_for(self.word))
+        self._warden: Warden = warden_of(loop_for(self._word))
         self._onlooker = Onlooker(heartbeat, now=self._warden.clock())
         self._reporter = reporter
         self._applied: Applied | None = None
