@@ -235,7 +235,7 @@ class Guard(Judged, Judging):
             self._failed_to_ask(error)
 
     def _failed_to_ask(self, error: BaseException) -> None:
-        if isinstance(error, OSError) or self.transport.is_closing():
+        if isinstance(error, ConnectionError) or self.transport.is_closing():
             return  # the connection says so itself
         self._unasked = self.monitor.row.sequence, error
         asyncio.get_running_loop().call_exception_handler(
