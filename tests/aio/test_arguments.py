@@ -8,6 +8,7 @@ from deadpeer import sync
 from deadpeer.aio import connect_peer, guard, reconnecting, serve_peers, watch
 from deadpeer.aio.arguments import require_callable, require_plain, require_port
 from deadpeer.aio.serving import awaited
+from deadpeer.core.detectors import Chen
 from deadpeer.errors import ConfigError, PeerSilent
 from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.testing import FakeLink, fake_streams, run
@@ -82,6 +83,19 @@ def test_a_watch_names_the_argument_that_was_given():
             watch(sock, within="3")
         with pytest.raises(ConfigError, match="heartbeat=3"):
             watch(sock, heartbeat=3)
+
+
+@pytest.mark.parametrize("value", [3, "chen", Chen])
+def test_the_class_of_a_detector_is_none(value):
+    async def main():
+        (_, writer), _ = fake_streams(FakeLink())
+        with pytest.raises(ConfigError, match="is no detector") as refused:
+            guard(writer, heartbeat=QUICK, send_ping=ask, detector=value)
+        assert refused.value.field == "detector"
+        guard(writer, send_ping=ask, detector=Chen(interval=1))
+        writer.transport.abort()
+
+    run(main())
 
 
 def test_limits_are_limits():

@@ -9,6 +9,7 @@ from deadpeer.policy.heartbeat import Heartbeat
 
 __all__ = [
     "require_callable",
+    "require_detector",
     "require_heartbeat",
     "require_limits",
     "require_plain",
@@ -98,6 +99,27 @@ def require_heartbeat(value: Any) -> None:
             f"heartbeat={value!r} is no Heartbeat",
             hint="give Heartbeat(interval=20, timeout=10), or Heartbeat.within(30)",
             field="heartbeat",
+            value=value,
+        )
+
+
+def require_detector(value: Any) -> None:
+    """
+    Refuse what is no detector, such as the class of one.
+
+    Args:
+        value: What was given; None is none.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    names = ("beat", "deadline", "fresh")
+    is_one = all(callable(getattr(value, name, None)) for name in names)
+    if value is not None and (not is_one or isinstance(value, type)):
+        raise ConfigError(
+            f"detector={value!r} is no detector",
+            hint="give one that was told nothing yet, such as Chen(interval=20)",
+            field="detector",
             value=value,
         )
 

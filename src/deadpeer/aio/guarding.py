@@ -15,7 +15,11 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from deadpeer.aio.arguments import require_callable, require_heartbeat
+from deadpeer.aio.arguments import (
+    require_callable,
+    require_detector,
+    require_heartbeat,
+)
 from deadpeer.aio.judged import Judged
 from deadpeer.aio.judging import CLOSED, Judging, loop_for
 from deadpeer.aio.reporting import Reporter
@@ -70,13 +74,14 @@ def guard(
 
     Raises:
         ConfigError: *connection* has no transport, nobody could ask, *heartbeat*
-            is no ``Heartbeat``, or a callback cannot be called or is a coroutine
-            function.
+            is no ``Heartbeat``, *detector* no detector, or a callback cannot be
+            called or is a coroutine function.
         LocalProtocolError: There is no running event loop.
     """
     transport = _transport_of(connection)
     require_heartbeat(heartbeat)
     require_callable("send_ping", send_ping, "number")
+    require_detector(detector)
     if send_ping is None and not heartbeat.one_way:
         raise ConfigError(
             "send_ping is missing: nobody can ask the peer",
