@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from deadpeer.policy.heartbeat import Heartbeat
@@ -15,6 +17,7 @@ from deadpeer.policy.heartbeat import Heartbeat
 QUICK = Heartbeat(interval=0.3, timeout=0.3)
 # What the promise leaves for timers and for reading first, in seconds.
 SLACK = 0.05
+ROOT = Path(__file__).parents[2]
 WAIT = 20.0  # seconds after which a test has hung
 
 
@@ -41,6 +44,16 @@ def check_in_time(verdict, heartbeat=QUICK):
     assert over >= 0
     if over > SLACK:
         raise Late(f"{over:.3f} s after the promise")
+
+
+def asking(sock, lock=None):
+    """Return a ``send_ping`` that keeps to a lock, as it should."""
+
+    def ask(number):
+        with lock or contextlib.nullcontext():
+            sock.sendall(b"p")
+
+    return ask
 
 
 class Doing:
@@ -74,6 +87,31 @@ def wait_until(condition):
     while not condition():
         assert time.monotonic() < ends_at, "it never came true"
         time.sleep(0.001)
+
+
+def is_in(thread, *names):
+    """Tell whether a thread is inside calls of these names right now."""
+    frame, found = sys._current_frames().get(thread.ident), set()
+    while frame is not None:
+        found.add(frame.f_code.co_name)
+        frame = frame.f_back
+    return found.issuperset(names)
+
+
+def run(code, *args):
+    """Run code in a process of its own, which must end quietly and in time."""
+    began = time.monotonic()
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(code), *map(str, args)],
+        capture_output=True,
+        text=True,
+        timeout=WAIT,
+        check=False,
+        cwd=ROOT,  # where the code finds these stories
+    )
+    assert (ended.returncode, ended.stderr) == (0, ""), ended.stderr
+    assert time.monotonic() - began < WAIT / 2
+    return ended.stdout
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from tests.sync.stories import (
     WAIT,
     Doing,
     Late,
+    asking,
     check_in_time,
     child,
     freeze,
@@ -27,10 +28,9 @@ from tests.sync.stories import (
 
 from deadpeer.core.events import Died, Online, Reason, Recovered, Suspected
 from deadpeer.core.states import State
-from deadpeer.errors import ConfigError, LocalProtocolError, PeerReset, PeerSilent
+from deadpeer.errors import PeerReset, PeerSilent
 from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.sync import guard
-from deadpeer.sync.background import background
 from deadpeer.sync.plain_transport import PlainTransport
 
 ANSWERING = """
@@ -39,22 +39,6 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as sock:
     while data := sock.recv(65536):
         sock.sendall(data)
 """
-
-
-@pytest.fixture
-def ends():
-    with pair() as (near, far):
-        yield near, far
-
-
-def asking(sock, lock=None):
-    """Return a ``send_ping`` that keeps to a lock, as it should."""
-
-    def ask(number):
-        with lock or contextlib.nullcontext():
-            sock.sendall(b"p")
-
-    return ask
 
 
 def verdict_of(guarded):
@@ -335,39 +319,6 @@ def test_an_interrupt_in_the_block_stays_an_interrupt(ends):
         raise KeyboardInterrupt
 
 
-def test_a_failing_ping_is_told_and_the_judgement_goes_on(ends):
-    near, _ = ends
-    told = threading.Event()
-    home = background()
-
-    def listen(_loop, context):
-        if "send_ping failed" in context["message"]:
-            told.set()
-
-    def ask(number):
-        raise ValueError("a bug")
-
-    home.ask(home.loop.set_exception_handler, listen)
-    try:
-        with (
-            pytest.raises(PeerSilent),
-            guard(near, send_ping=ask, heartbeat=QUICK),
-        ):
-            near.recv(1)
-        assert told.is_set()
-    finally:
-        home.ask(home.loop.set_exception_handler, None)
-
-
-def test_a_closed_socket_ends_the_guard_without_a_verdict(ends):
-    near, _ = ends
-    guarded = guard(near, send_ping=asking(near), heartbeat=QUICK)
-    guarded.start()
-    near.close()
-    assert guarded.wait_dead(WAIT) is None
-    assert guarded.state is State.CLOSED
-
-
 @patient
 def test_beats_that_were_promised_are_judged_without_a_question():
     with pair() as (near, far):
@@ -381,51 +332,6 @@ def test_beats_that_were_promised_are_judged_without_a_question():
             guarded.heard()
             near.recv(1)
         check_in_time(caught.value, beats)
-
-
-def test_a_callback_may_stop_the_guard_and_close_the_socket(ends):
-    near, _ = ends
-    told = threading.Event()
-
-    def on_dead(verdict):
-        guarded.stop()
-        near.close()
-        told.set()
-
-    guarded = guard(near, send_ping=asking(near), heartbeat=QUICK, on_dead=on_dead)
-    guarded.start()
-    assert isinstance(guarded.wait_dead(WAIT), PeerSilent)
-    assert told.is_set()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "field"),
-    [
-        ({}, "send_ping"),
-        ({"send_ping": lambda _: None, "connection": 7}, "connection"),
-        ({"send_ping": lambda _: None, "connection": object()}, "connection"),
-    ],
-)
-def test_what_cannot_work_is_refused_before_anything_starts(ends, arguments, field):
-    with pytest.raises(ConfigError) as caught:
-        guard(**{"connection": ends[0], **arguments})
-    assert caught.value.field == field
-
-
-def test_coroutine_functions_are_refused(ends):
-    async def ask(number):
-        pass
-
-    with pytest.raises(ConfigError, match="coroutine"):
-        guard(ends[0], send_ping=ask)
-
-
-def test_a_guard_is_used_once(ends):
-    near, _ = ends
-    with guard(near, send_ping=asking(near)) as guarded:
-        pass
-    with pytest.raises(LocalProtocolError), guarded:
-        pass
 
 
 def test_verdicts_name_their_peer_and_reason(ends):

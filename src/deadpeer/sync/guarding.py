@@ -17,6 +17,7 @@ for room in the buffer as long as it likes.
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from deadpeer.aio.guarding import DEFAULT, require_number
@@ -30,9 +31,9 @@ from deadpeer.errors import ConfigError, PeerDead
 from deadpeer.kernel.verdicts import verdict_on
 from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.sync.background import background
+from deadpeer.sync.callbacks import require_plain, require_verdict_callbacks
 from deadpeer.sync.judging import Judging
-from deadpeer.sync.opening import require_plain
-from deadpeer.sync.plain_transport import PlainTransport
+from deadpeer.sync.plain_transport import PlainTransport, was_connected
 
 __all__ = ["Guard", "guard"]
 
@@ -61,8 +62,9 @@ def guard(
             hold a lock around it and around whatever else you send. It may
             wait for a full buffer or for that lock: the deadline does not. It
             is not called again while it waits, and what it raises is logged: the
-            deadline runs on. None asks nothing and waits for what the peer has
-            promised to send.
+            deadline runs on. One that waits when the guard stops is left waiting,
+            until there is room or the socket is shut down. None asks nothing and
+            waits for what the peer has promised to send.
         heartbeat: When to ask, suspect and give up.
         on_dead: Called with the verdict, in place of raising it. On the background
             thread, as *on_change*: they must not block, since all peers of the
@@ -71,28 +73,31 @@ def guard(
         detector: An adaptive detector for suspicion, as an empty prototype.
 
     Raises:
-        ConfigError: *connection* is no socket, nobody could ask, *heartbeat* is
+        ConfigError: *connection* is no connected socket, nobody could ask, *heartbeat* is
             no ``Heartbeat``, or a callback cannot be called or is a coroutine
             function.
         LocalProtocolError: The interpreter is ending.
     """
     require_plain("send_ping", send_ping, "number")
-    require_plain("on_dead", on_dead, "verdict")
-    require_plain("on_change", on_change, "change")
+    require_verdict_callbacks(on_dead=on_dead, on_change=on_change)
     transport = PlainTransport(_socket(connection))
-    return Guard(
-        transport,
-        send_ping=send_ping,
-        heartbeat=heartbeat,
-        on_dead=on_dead,
-        on_change=on_change,
-        detector=detector,
+    make = partial(
+        aio_guard, transport, heartbeat=heartbeat, on_dead=on_dead, detector=detector
     )
+    raises = on_dead is None
+    return Guard(make, transport, send_ping, on_change, raises=raises)
 
 
 class Guard(Judging):
     """
     A guard over one socket, made by ``guard``; any thread may use it.
+
+    Args:
+        make: Makes the guard on the loop, given what it asks with and tells.
+        transport: What is judged.
+        send_ping: Asks, on a worker thread; None asks nothing.
+        on_change: Called with each change.
+        raises: Whether a verdict is raised from a block.
 
     Raises:
         ConfigError: Nobody could ask.
@@ -101,28 +106,20 @@ class Guard(Judging):
 
     def __init__(
         self,
+        make: Callable[..., AioGuard],
         transport: PlainTransport,
-        *,
         send_ping: Callable[[int], object] | None,
-        heartbeat: Heartbeat,
-        on_dead: Callable[[PeerDead], object] | None,
         on_change: Callable[[Change], object] | None,
-        detector: Detector | None,
+        *,
+        raises: bool,
     ) -> None:
         self._send_ping = send_ping
         self._on_change = on_change
         home = background()
-        self._guard: AioGuard = home.ask(
-            lambda: aio_guard(
-                transport,
-                send_ping=None if send_ping is None else self._have_asked,
-                heartbeat=heartbeat,
-                on_dead=on_dead,
-                on_change=self._changed,
-                detector=detector,
-            )
-        )
-        super().__init__(home, self._guard, transport, raises=on_dead is None)
+        ask = None if send_ping is None else self._have_asked
+        make = partial(make, send_ping=ask, on_change=self._changed)
+        self._guard: AioGuard = home.ask(make)
+        super().__init__(home, self._guard, transport, raises=raises)
         self._row = self._guard.monitor.row
 
     # What your protocol tells.
@@ -198,12 +195,19 @@ class Guard(Judging):
 
 def _socket(connection: Any) -> Any:
     parts = ("fileno", "getsockopt", "getpeername", "recv", "shutdown")
-    if all(hasattr(connection, part) for part in parts):
-        return connection
-    raise ConfigError(
-        f"this {type(connection).__name__} is no socket",
-        hint="hand in a connected socket, plain or SSL; asyncio's transports belong "
-        "to deadpeer.aio.guard",
-        field="connection",
-        value=type(connection).__name__,
-    )
+    if not all(hasattr(connection, part) for part in parts):
+        raise ConfigError(
+            f"this {type(connection).__name__} is no socket",
+            hint="hand in a connected socket, plain or SSL; asyncio's transports "
+            "belong to deadpeer.aio.guard",
+            field="connection",
+            value=type(connection).__name__,
+        )
+    if not was_connected(connection):
+        raise ConfigError(
+            "this socket is closed, or was never connected: there is no peer",
+            hint="connect it first; of a listening socket, guard what accept returns",
+            field="connection",
+            value=type(connection).__name__,
+        )
+    return connection

@@ -7,16 +7,16 @@ tells when bytes last arrived, and has room for more, they are no excuse for the
 peer; anywhere else its answer may lie behind them, and they count as life.
 """
 
+import select
 import socket
 import struct
 import sys
 import time
 from typing import Any
 
-from deadpeer.kernel.sockets import text_of
 from deadpeer.kernel.traffic import Traffic, read_traffic
 
-__all__ = ["PlainTransport"]
+__all__ = ["PlainTransport", "was_connected"]
 
 # Linux include/uapi/asm-generic/socket.h; include/uapi/linux/sock_diag.h: what the
 # receive buffer holds, overhead included, and how much it may hold.
@@ -91,10 +91,6 @@ class PlainTransport:
             return True
         return False
 
-    def name(self) -> str:
-        """Return the other end's address as text; empty if unknown."""
-        return text_of(self.get_extra_info("peername"))
-
     def _traffic(self) -> Traffic:
         now = time.monotonic()  # the clock of the background's loop
         traffic = read_traffic(self._sock, now=now)
@@ -122,3 +118,36 @@ class PlainTransport:
         held, most = MEMINFO.unpack(data)
         # The window that the peer sees closes before the buffer is full.
         return bool(held < most // 2)
+
+
+def was_connected(sock: socket.socket) -> bool:
+    """
+    Tell whether a socket has, or had, another end.
+
+    A connection that a reset has ended is nameless like a socket that was never
+    connected, and yet a peer's end to be told. What tells the two apart is that
+    an end can be read.
+
+    Args:
+        sock: A stream socket, open or closed.
+
+    Source:
+        Linux net/ipv4/tcp.c, tcp_poll(); net/ipv4/af_inet.c, inet_getname().
+    """
+    try:
+        sock.getpeername()
+    except OSError:
+        return sock.fileno() >= 0 and not _listens(sock) and _can_be_read(sock)
+    return True
+
+
+def _listens(sock: socket.socket) -> bool:
+    return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+
+
+def _can_be_read(sock: socket.socket) -> bool:
+    if not hasattr(select, "poll"):  # Windows
+        return bool(select.select([sock], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return any(found & (select.POLLIN | select.POLLERR) for _, found in poll.poll(0))
