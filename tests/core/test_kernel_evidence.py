@@ -114,5 +114,20 @@ def test_a_kernel_cannot_probe_faster_than_it_counts(interval, timeout):
     assert "whole seconds" in caught.value.hint
 
 
+@given(interval=st.floats(1.0, 10_000.0))
+def test_what_the_refusal_asks_for_is_enough(interval):
+    """The hint: interval >= 1, timeout >= 2 + interval / 6, and so within >= 6."""
+    probing(Heartbeat(interval=interval, timeout=2 + interval / 6))
+    probing(Heartbeat.within(5 + interval))
+
+
+def test_a_refusal_shows_no_more_digits_than_a_person_reads():
+    with pytest.raises(
+        ConfigError, match=r"interval=1\.333, timeout=0\.6667;"
+    ) as caught:
+        probing(Heartbeat.within(2))
+    assert "within=6" in caught.value.hint
+
+
 def test_looks_are_close_enough_to_see_a_death_coming():
     assert LOOKS >= 2

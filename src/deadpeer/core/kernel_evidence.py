@@ -183,9 +183,11 @@ def probing(heartbeat: Heartbeat) -> Keepalive:
     second = pause + lateness(float(pause)) + lateness(float(max(1, idle)))
     if idle < 1 or second > heartbeat.timeout:
         raise ConfigError(
-            f"no kernel probes as fast as {heartbeat!r}",
-            hint="it counts whole seconds and takes two probes: interval >= 1 and "
-            "timeout >= 2, or a heartbeat of your protocol's own",
+            f"no kernel probes as fast as interval={heartbeat.interval:.4g}, "
+            f"timeout={heartbeat.timeout:.4g}",
+            hint="it counts whole seconds, its timers are late, and it takes two "
+            "probes: interval >= 1 and timeout >= 2 + interval / 6 (as within=6 and "
+            "more), or a heartbeat of your protocol's own",
             field="heartbeat",
             value=heartbeat,
         )
