@@ -65,10 +65,11 @@ style: $(READY)  ## format, then lint
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY)  ## measure cost and false deaths beside websockets and aiohttp
-	@failed=; for program in false_deaths cost; do \
-	    $(BIN)/python bench/$$program.py || failed=1; \
-	done; test -z "$$failed"
+bench: $(READY)  ## false deaths and cost beside websockets and aiohttp, bad peers, detectors
+	@failed=; for program in false_deaths bad_peers detectors cost; do \
+	    echo "bench/$$program.py"; \
+	    $(BIN)/python bench/$$program.py || failed="$$failed $$program"; \
+	done; test -z "$$failed" || { echo "not kept:$$failed"; exit 1; }
 
 types: $(READY)  ## mypy, strict
 	$(BIN)/mypy

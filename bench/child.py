@@ -1,5 +1,6 @@
 """Start the process that is measured, and make room for its connections."""
 
+import argparse
 import os
 import resource
 import socket
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from pace import Pace
 
-__all__ = ["Busy", "Lost", "raise_file_limit", "start"]
+__all__ = ["Busy", "Lost", "positive", "raise_file_limit", "start"]
 
 WATCHER = Path(__file__).with_name("watcher.py")
 
@@ -66,5 +67,17 @@ def raise_file_limit(wanted: int) -> None:
     except (ValueError, PermissionError) as refused:
         raise Lost(
             f"{wanted} open files are needed and {hard} allowed: "
-            "raise `ulimit -n`, or ask for fewer --connections"
+            "raise `ulimit -n`, or ask for fewer"
         ) from refused
+
+
+def positive(text: str) -> int:
+    """
+    Return a whole number of a command line.
+
+    Raises:
+        ArgumentTypeError: It is none, or less than one.
+    """
+    if text.isdecimal() and (number := int(text)) > 0:
+        return number
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 or more")

@@ -15,7 +15,7 @@ import json
 import sys
 from dataclasses import asdict, dataclass, replace
 
-from child import Busy, Lost, raise_file_limit
+from child import Busy, Lost, positive, raise_file_limit
 from pace import Pace
 from scenarios import SCENARIOS, Size
 from stage import SLACK, Outcome, Stage
@@ -72,11 +72,11 @@ async def play_once(
 
 async def play_all(options: argparse.Namespace, size: Size) -> list[Row]:
     rows = []
-    pace = None
-    if options.pace is not None:
-        pace = Pace(interval=options.pace[0], timeout=options.pace[1])
     for name in options.scenarios:
-        runs = [play(name, one, options.loop, size, pace) for one in options.subjects]
+        runs = [
+            play(name, one, options.loop, size, options.pace)
+            for one in options.subjects
+        ]
         if SCENARIOS[name].is_long:
             rows += await asyncio.gather(*runs)
         else:
@@ -119,8 +119,8 @@ def verdict(rows: list[Row]) -> tuple[int, str]:
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--peers", type=int, default=200, help="that live")
-    parser.add_argument("--dying", type=int, default=10, help="that die")
+    parser.add_argument("--peers", type=positive, default=200, help="that live")
+    parser.add_argument("--dying", type=positive, default=10, help="that die")
     parser.add_argument("--quick", action="store_true", help="shorten the long waits")
     parser.add_argument(
         "--pace", nargs=2, type=float, metavar=("INTERVAL", "TIMEOUT"), help="seconds"
@@ -137,7 +137,14 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--subjects", nargs="+", choices=SUBJECTS, default=DEFAULTS, metavar="NAME"
     )
     parser.add_argument("--json", action="store_true", help="to standard output")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    try:
+        options.pace = options.pace and Pace(
+            interval=options.pace[0], timeout=options.pace[1]
+        )
+    except ValueError as refused:
+        parser.error(f"argument --pace: {refused}")
+    return options
 
 
 def main(arguments: list[str]) -> int:
@@ -145,7 +152,11 @@ def main(arguments: list[str]) -> int:
     size = Size(
         live=options.peers, dying=options.dying, **(QUICK if options.quick else {})
     )
-    raise_file_limit(4 * (size.live + size.dying) + 200)
+    try:
+        raise_file_limit(4 * (size.live + size.dying) + 200)
+    except Lost as lost:
+        print(lost, file=sys.stderr)
+        return 3
     rows = asyncio.run(play_all(options, size))
     code, words = verdict(rows)
     if options.json:

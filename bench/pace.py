@@ -17,3 +17,7 @@ class Pace:
 
     interval: float
     timeout: float
+
+    def __post_init__(self) -> None:
+        if not all(0 < one < float("inf") for one in (self.interval, self.timeout)):
+            raise ValueError("an interval and a timeout are seconds, more than zero")

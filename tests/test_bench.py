@@ -1,13 +1,15 @@
-"""The measurements work: both programs run, in a few seconds, with a few peers."""
+"""The measurements work: each program runs, in a few seconds, with a few peers."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-BENCH = Path(__file__).parents[1] / "bench"
+HOUSE = Path(__file__).parents[1]
+BENCH = HOUSE / "bench"
 
 NOT_MEASURED = 3  # deadpeer was not among the subjects
 
@@ -87,3 +89,45 @@ def test_every_detector_watches_a_peer_that_answers_and_says_nothing():
     _, monitors = ended.stdout.split("through a monitor, 300 answered pings")
     rows = [line for line in monitors.splitlines() if line.endswith("599 |")]
     assert len(rows) == 7
+    assert "of 2 s that it may take" in monitors
+
+
+@pytest.mark.slow
+def test_bad_peers_end_alone_and_are_named():
+    ended = run("bad_peers.py", "--good", "5", "--each", "1", "--loop", "asyncio")
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "good peers lost: 0;" in ended.stdout
+    assert ended.stdout.endswith("held\n")
+
+
+def test_the_verb_runs_every_program_that_measures():
+    makefile = (HOUSE / "Makefile").read_text(encoding="utf-8")
+    _, programs = makefile.split("for program in ")[0:2]
+    measuring = {
+        path.stem
+        for path in BENCH.glob("*.py")
+        if "Exit codes:" in path.read_text(encoding="utf-8")
+    }
+
+    assert set(re.findall(r"\w+", programs.partition(";")[0])) == measuring
+    assert measuring >= {"false_deaths", "bad_peers", "detectors", "cost"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["false_deaths.py", "--dying", "0"],
+        ["false_deaths.py", "--pace", "nan", "1"],
+        ["bad_peers.py", "--good", "-4"],
+        ["detectors.py", "--beats", "0"],
+        ["detectors.py", "--floor", "-1"],
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_number_is_told_in_a_line(words):
+    ended = run(*words)
+
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+    assert ": error: " in ended.stderr.splitlines()[-1]
