@@ -68,3 +68,5 @@ def test_another_language_agrees_with_every_vector():
     count = sum(len(checked[part]) for part in ("frames", "streams", "agreements"))
 
     assert ended.stdout == f"{count} vectors agree\n", ended.stderr
+    page = wire_vectors.FILE.with_name("wire-format.md").read_text(encoding="utf-8")
+    assert f"check-vectors.mjs docs/reference/wire-vectors.json\n{ended.stdout}" in page
