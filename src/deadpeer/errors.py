@@ -220,10 +220,11 @@ class SimulationStuck(DeadPeerError, RuntimeError):
 
 class LocalProtocolError(DeadPeerError, RuntimeError):
     """
-    This end did what the protocol does not allow; nothing was sent.
+    This end did what the protocol or the call does not allow; nothing was sent.
 
     Attributes:
-        breach: Which rule, as one word of the table of the wire format.
+        breach: Which rule: one word, of the table of the wire format if it is one
+            of the protocol.
     """
 
     exit_code: ClassVar[int] = 12
@@ -233,7 +234,22 @@ class LocalProtocolError(DeadPeerError, RuntimeError):
         self.breach = breach
 
 
-class RemoteProtocolError(DeadPeerError, ConnectionError):
+class _Ended(DeadPeerError, ConnectionError):
+    """
+    A connection that is over, and with whom; no system call need have failed.
+
+    Args:
+        message: The sentence.
+        hint: What to do about it, if anything.
+        peer: The other end's address, as text.
+    """
+
+    def __init__(self, message: str = "", *, hint: str = "", peer: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.peer = peer
+
+
+class RemoteProtocolError(_Ended):
     """
     The peer did what the protocol does not allow; the connection was ended.
 
@@ -247,13 +263,11 @@ class RemoteProtocolError(DeadPeerError, ConnectionError):
     def __init__(
         self, message: str = "", *, hint: str = "", breach: str = "", peer: str = ""
     ) -> None:
-        super().__init__(message, hint=hint)
+        super().__init__(message, hint=hint, peer=peer)
         self.breach = breach
-        self.peer = peer
-        self.errno = None  # no system call failed
 
 
-class PeerClosed(DeadPeerError, ConnectionError):
+class PeerClosed(_Ended):
     """
     The connection was closed in good order; nothing more will come.
 
@@ -267,13 +281,11 @@ class PeerClosed(DeadPeerError, ConnectionError):
     def __init__(
         self, message: str = "", *, hint: str = "", reason: str = "", peer: str = ""
     ) -> None:
-        super().__init__(message, hint=hint)
+        super().__init__(message, hint=hint, peer=peer)
         self.reason = reason
-        self.peer = peer
-        self.errno = None  # no system call failed
 
 
-class _Verdict(DeadPeerError, ConnectionError):
+class _Verdict(_Ended):
     """
     An ended connection, with the evidence.
 
@@ -294,8 +306,7 @@ class _Verdict(DeadPeerError, ConnectionError):
         silence: float | None = None,
         errno: int | None = None,
     ) -> None:
-        super().__init__(message, hint=hint)
-        self.peer = peer
+        super().__init__(message, hint=hint, peer=peer)
         self.silence = silence
         self.errno = errno
 
