@@ -312,6 +312,29 @@ def test_the_safety_net_is_beneath_and_was_not_planned_on_the_loop(world, monkey
 
 @linux
 @on_real_loops
+def test_a_server_keeps_its_net_when_many_others_are_planned(world, monkeypatch):
+    async def main():
+        NETS.clear()
+        async with serve_peers(echo, HERE, 0, heartbeat=QUICK) as server:
+            monkeypatch.setattr("deadpeer.aio.settings.MOST_NETS", len(NETS))
+            other = Heartbeat(interval=7.77, timeout=1)
+            await connect_peer_and_leave(server.port, heartbeat=other)
+            assert QUICK.detection not in NETS
+            async with connect_peer(HERE, server.port, safety_net=False):
+                there = list(server.registry)[-1]
+                sock = there.transport.get_extra_info("socket")
+                assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+    world.run(main())
+
+
+async def connect_peer_and_leave(port, **more):
+    async with connect_peer(HERE, port, **more):
+        pass
+
+
+@linux
+@on_real_loops
 def test_a_peer_that_was_granted_more_patience_has_no_net_that_cuts_it_short(world):
     async def main():
         async with (

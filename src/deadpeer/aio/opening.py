@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from deadpeer.aio.connection import Connection
-from deadpeer.aio.judged import FEWEST_TURNS
+from deadpeer.aio.patience import Patience
 from deadpeer.aio.settings import Settings
 from deadpeer.aio.targets import (
     encryption,
@@ -21,8 +21,7 @@ from deadpeer.aio.targets import (
 from deadpeer.core.detectors.base import Detector
 from deadpeer.core.events import Change
 from deadpeer.core.limits import Limits
-from deadpeer.core.states import State
-from deadpeer.errors import ConfigError, DeadPeerError, PeerTimedOut
+from deadpeer.errors import ConfigError, PeerTimedOut
 from deadpeer.kernel.sockets import peer_name
 from deadpeer.kernel.verdicts import verdict_on
 from deadpeer.policy.heartbeat import Heartbeat
@@ -32,6 +31,10 @@ __all__ = ["Connecting", "connect_peer"]
 
 DEFAULT = Heartbeat()
 USUAL = Limits()
+
+# Seconds for TLS's handshake alone: it is bounded together with the rest, and
+# asyncio's own limit would not know a loop that was blocked.
+UNBOUNDED = 86_400.0
 
 
 @dataclass(slots=True, eq=False)
@@ -68,18 +71,6 @@ class Connecting:
             await self._made.close()
 
     async def _open(self) -> Connection:
-        try:
-            return await self._agreed()
-        except ConnectionAbortedError as error:
-            if error.errno is not None or "ssl" not in self.target:
-                raise
-            raise self._nobody() from error  # the end of asyncio's TLS handshake
-        except TimeoutError as error:
-            if isinstance(error, PeerTimedOut):
-                raise
-            raise self._nobody() from None
-
-    async def _agreed(self) -> Connection:
         settled = asyncio.get_running_loop().create_future()
 
         def settle(_peer: Connection) -> None:
@@ -89,18 +80,21 @@ class Connecting:
         settings = dataclasses.replace(self.settings, on_open=settle, on_gone=settle)
         peer: Connection | None = None
         try:
-            async with asyncio.timeout(self.within):
-                await settings.ready()
-                peer = await self._connect(settings)
+            async with Patience(self.within):
+                peer = await self._connect(await settings.ready())
                 await settled
-        except BaseException as error:
+        except TimeoutError as error:
+            if isinstance(error, PeerTimedOut):
+                raise  # the kernel's
             if peer is None:
-                raise
-            if not isinstance(error, TimeoutError) or isinstance(error, DeadPeerError):
+                raise self._nobody() from None
+            if settled.cancelled():
                 peer.abort()
-                raise
-            if not await _greets_after_all(peer):
                 raise self._no_greeting() from None
+        except BaseException:
+            if peer is not None:
+                peer.abort()
+            raise
         # What it said before it left is still to be had.
         if peer.error is not None and not peer.stats().unread_messages:
             raise peer.error
@@ -144,18 +138,6 @@ class Connecting:
         return f"{self.target.get('host')}:{self.target.get('port')}"
 
 
-async def _greets_after_all(peer: Connection) -> bool:
-    """Read what has arrived before it is said: this loop may have been the slow one."""
-    try:
-        for _ in range(FEWEST_TURNS):
-            await asyncio.sleep(0)
-    finally:
-        greets = peer.state is not State.CONNECTING
-        if not greets:
-            peer.abort()
-    return greets
-
-
 def connect_peer(
     host: str | None = None,
     port: int | None = None,
@@ -185,6 +167,7 @@ def connect_peer(
         heartbeat: When to ask the peer, suspect and give it up. The peer may
             ask for more patience, up to what *limits* allow.
         within: Seconds for name lookup, connection, TLS and handshake together.
+            For how long this loop was blocked meanwhile does not count.
         limits: What the peer may ask for.
         ssl: As for ``asyncio.open_connection``.
         server_hostname: As for ``asyncio.open_connection``.
@@ -223,7 +206,7 @@ def connect_peer(
             value=server_hostname,
         )
     name = host if server_hostname is None else server_hostname
-    target |= encryption(ssl, name, handshake=within)
+    target |= encryption(ssl, name, handshake=UNBOUNDED)
     settings = Settings(
         heartbeat=heartbeat,
         limits=limits,

@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Self
 
 from deadpeer.aio.arguments import (
     require_heartbeat,
@@ -55,6 +55,7 @@ class Settings:
         on_gone: Called when a connection is over, the same.
         detector: A prototype of the detector for suspicion, or None.
         high: Bytes of unread messages at which reading pauses.
+        net: The plan of the safety net, once it is made.
 
     Raises:
         ConfigError: A callback cannot be called or is a coroutine function, or
@@ -71,6 +72,7 @@ class Settings:
     on_gone: "Callable[[Connection], object] | None" = None
     detector: Detector | None = None
     high: int = 64 * 1024
+    net: Keepalive | None = None
     hello: Hello = field(init=False)
 
     def __post_init__(self) -> None:
@@ -80,14 +82,17 @@ class Settings:
         require_plain("on_change", self.on_change, "peer", "change")
         object.__setattr__(self, "hello", announce(self.heartbeat, self.limits))
 
-    async def ready(self) -> None:
-        """Make the plan of the safety net, beside the loop: it takes long."""
+    async def ready(self) -> Self:
+        """Return these with the safety net, planned beside the loop: it takes long."""
+        if not self.safety_net:
+            return self
         detection = self.heartbeat.detection
-        if self.safety_net and detection not in NETS:
+        if detection not in NETS:
             net = await asyncio.to_thread(safety_net, detection)
             if len(NETS) >= MOST_NETS:
                 NETS.clear()
             NETS[detection] = net
+        return replace(self, net=NETS[detection])
 
     def prepare(self, sock: Any) -> None:
         """
@@ -105,9 +110,8 @@ class Settings:
         if option is not None:
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, option, NO_DELAY_BYTES)
-        net = NETS.get(self.heartbeat.detection) if self.safety_net else None
-        if net is not None:
-            put_on(sock, net)
+        if self.net is not None:
+            put_on(sock, self.net)
 
     def widen(self, sock: Any, agreed: Heartbeat) -> None:
         """
@@ -152,19 +156,16 @@ def safety_net(detection: float) -> Keepalive | None:
         return None
 
 
-def put_on(sock: Any, net: Keepalive) -> bool:
+def put_on(sock: Any, net: Keepalive) -> None:
     """
-    Tell whether a socket took a safety net.
+    Put a safety net on a socket, or leave it as it is if it takes none.
 
     Args:
         sock: A transport's socket.
         net: What is put on it.
     """
-    try:
+    with contextlib.suppress(DeadPeerError, OSError):
         apply(sock, net)
-    except (DeadPeerError, OSError):
-        return False
-    return True
 
 
 def is_tcp(sock: Any) -> bool:
