@@ -7,7 +7,7 @@ import pytest
 from deadpeer import sync
 from deadpeer.aio import connect_peer, guard, reconnecting, serve_peers, watch
 from deadpeer.aio.arguments import require_callable, require_plain, require_port
-from deadpeer.aio.serving import awaited
+from deadpeer.aio.handlers import awaited
 from deadpeer.core.detectors import Chen
 from deadpeer.errors import ConfigError, PeerSilent
 from deadpeer.policy.heartbeat import Heartbeat

@@ -10,6 +10,7 @@ import pytest
 from tests.aio.worlds import QUICK, SLACK, on_real_loops
 
 from deadpeer.aio import connect_peer, serve_peers
+from deadpeer.aio.settings import NETS
 from deadpeer.core.conversation import Conversation
 from deadpeer.core.hello import Hello
 from deadpeer.core.limits import Limits
@@ -285,6 +286,46 @@ def test_a_server_that_was_awaited_can_be_a_block_and_is_not_used_twice(world):
         assert [news async for news in server.changes()] == []
         with pytest.raises(LocalProtocolError, match="was closed"):
             await server
+
+    world.run(main())
+
+
+@on_real_loops
+def test_a_server_that_was_not_started_says_so(world):
+    async def main():
+        server = serve_peers(echo, HERE, 0)
+        for ask in (lambda: server.port, lambda: server.sockets):
+            with pytest.raises(LocalProtocolError, match="was not started"):
+                ask()
+        with pytest.raises(LocalProtocolError, match="was not started"):
+            await server.serve_forever()
+        await server.close()
+        await server.serve_forever()
+        assert server.port == 0
+
+    world.run(main())
+
+
+@on_real_loops
+def test_a_server_is_started_once_and_not_at_all_if_it_was_closed_meanwhile(world):
+    async def main():
+        async def started(server):
+            return await server
+
+        server = serve_peers(echo, HERE, 0)
+        both = await asyncio.gather(started(server), started(server))
+        assert list(both) == [server, server]
+        port = server.port
+        await server.close()
+        with pytest.raises(ConnectionRefusedError):
+            await connect_peer(HERE, port)
+        NETS.clear()  # so that there is something to wait for
+        server = serve_peers(echo, HERE, 0)
+        starting = asyncio.create_task(started(server))
+        await asyncio.sleep(0)
+        await server.close()
+        with pytest.raises(LocalProtocolError, match="was closed"):
+            await starting
 
     world.run(main())
 

@@ -3,7 +3,6 @@
 import asyncio
 import dataclasses
 import functools
-import inspect
 import ssl as tls
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable
 from contextlib import suppress
@@ -13,6 +12,7 @@ from typing import Any, Self
 from deadpeer.aio.arguments import require_callable
 from deadpeer.aio.changes import Broadcast
 from deadpeer.aio.connection import Connection
+from deadpeer.aio.handlers import awaited, is_end_of
 from deadpeer.aio.registry import Registry
 from deadpeer.aio.settings import Settings
 from deadpeer.aio.targets import (
@@ -25,11 +25,11 @@ from deadpeer.core.detectors.base import Detector
 from deadpeer.core.events import Change, Closed, Died
 from deadpeer.core.frames import Farewell
 from deadpeer.core.limits import Limits
-from deadpeer.errors import ConfigError, LocalProtocolError
+from deadpeer.errors import LocalProtocolError
 from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.policy.keepalive import require_seconds
 
-__all__ = ["Server", "is_end_of", "serve_peers"]
+__all__ = ["Server", "serve_peers"]
 
 DEFAULT = Heartbeat()
 USUAL = Limits()
@@ -69,6 +69,7 @@ class Server:
         self._handler = handler
         self._target = target
         self._server: asyncio.Server | None = None
+        self._starting = asyncio.Lock()
         self._is_closing = False
         self._over = asyncio.Event()
         self._apart: set[Connection] = set()  # on their way in, or out
@@ -90,15 +91,14 @@ class Server:
         await self.close()
 
     async def _start(self) -> Self:
-        if self._server is not None:
-            return self  # ``async with`` on one that was awaited
-        if self._is_closing:
-            raise LocalProtocolError(
-                "this server was closed",
-                hint="make a new one: serve_peers(...) for each",
-                breach="closed",
-            )
-        await self._settings.ready()
+        async with self._starting:
+            if self._server is None:  # else ``async with`` on one that was awaited
+                self._server = await self._listen()
+        return self
+
+    async def _listen(self) -> asyncio.Server:
+        self._require_unclosed()
+        self._settings = await self._settings.ready()
         loop = asyncio.get_running_loop()
         create: Any = loop.create_server
         if "path" in self._target:
@@ -106,17 +106,49 @@ class Server:
         require_taken(create, self._target)
         made = functools.partial(Connection, self._settings)
         with refusals(self._target):
-            self._server = await create(made, **self._target)
-        return self
+            server: asyncio.Server = await create(made, **self._target)
+        try:
+            self._require_unclosed()  # meanwhile
+        except LocalProtocolError:
+            server.close()
+            raise
+        return server
+
+    def _require_unclosed(self) -> None:
+        if self._is_closing:
+            raise LocalProtocolError(
+                "this server was closed",
+                hint="make a new one: serve_peers(...) for each",
+                breach="closed",
+            )
+
+    def _require_started(self) -> None:
+        if self._server is None and not self._is_closing:
+            raise LocalProtocolError(
+                "this server was not started",
+                hint="await it, or use it as async with",
+                breach="not-started",
+            )
 
     @property
     def sockets(self) -> tuple[Any, ...]:
-        """The sockets that it listens on."""
+        """
+        The sockets that it listens on; none after its end.
+
+        Raises:
+            LocalProtocolError: It was not started.
+        """
+        self._require_started()
         return () if self._server is None else tuple(self._server.sockets)
 
     @property
     def port(self) -> int:
-        """The port that it listens on; 0 for a Unix socket."""
+        """
+        The port that it listens on; 0 for a Unix socket, and after its end.
+
+        Raises:
+            LocalProtocolError: It was not started.
+        """
         name = self.sockets[0].getsockname() if self.sockets else ()
         return int(name[1]) if isinstance(name, tuple) and len(name) > 1 else 0
 
@@ -125,7 +157,13 @@ class Server:
         return self._news.follow(ended=self._over.is_set())
 
     async def serve_forever(self) -> None:
-        """Wait until the server is closed; peers are served without this, too."""
+        """
+        Wait until the server is closed; peers are served without this, too.
+
+        Raises:
+            LocalProtocolError: It was not started.
+        """
+        self._require_started()
         await self._over.wait()
 
     async def close(self, *, within: float = 5.0) -> None:
@@ -142,10 +180,12 @@ class Server:
             ConfigError: *within* is no number of seconds.
         """
         within = require_seconds("within", within, zero=True)
+        was_closed, self._is_closing = self._is_closing, True
         if self._server is None:
+            if not was_closed:  # nor ever begun
+                self._end()
             return
         server, self._server = self._server, None
-        self._is_closing = True
         server.close()
         goodbyes = [
             asyncio.ensure_future(peer.close(Farewell.GOING_AWAY, within=within))
@@ -159,11 +199,14 @@ class Server:
             try:
                 await self._cut_off(waiting)
             finally:  # cancelled again, perhaps by a handler that was cut off
-                self._news.end()
-                self._over.set()
+                self._end()
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
                 await server.wait_closed()
+
+    def _end(self) -> None:
+        self._news.end()
+        self._over.set()
 
     async def _cut_off(self, waiting: "Iterable[asyncio.Future[None]]") -> None:
         for peer in self._all:
@@ -223,39 +266,6 @@ class Server:
     def _left(self, peer: Connection) -> None:
         self._apart.discard(peer)
         self.registry.remove(peer)
-
-
-def is_end_of(peer: Connection, error: BaseException) -> bool:
-    """
-    Tell whether an error is how a connection ended, and nothing else.
-
-    Args:
-        peer: The connection.
-        error: What was raised; a group of errors, perhaps, by a task group.
-    """
-    if isinstance(error, BaseExceptionGroup):
-        return all(is_end_of(peer, part) for part in error.exceptions)
-    return error is peer.error
-
-
-def awaited(given: Any) -> Awaitable[object]:
-    """
-    Return what a handler returned, if it can be awaited.
-
-    Args:
-        given: What it returned.
-
-    Raises:
-        ConfigError: It is a plain function, and has returned.
-    """
-    if not inspect.isawaitable(given):
-        raise ConfigError(
-            f"handler returned {given!r}, which cannot be awaited",
-            hint="give a coroutine function: async def handler(peer)",
-            field="handler",
-            value=given,
-        )
-    return given
 
 
 def serve_peers(

@@ -1,0 +1,43 @@
+"""What a server makes of its handler: what it returned, and what it raised."""
+
+import inspect
+from collections.abc import Awaitable
+from typing import Any
+
+from deadpeer.aio.connection import Connection
+from deadpeer.errors import ConfigError
+
+__all__ = ["awaited", "is_end_of"]
+
+
+def is_end_of(peer: Connection, error: BaseException) -> bool:
+    """
+    Tell whether an error is how a connection ended, and nothing else.
+
+    Args:
+        peer: The connection.
+        error: What was raised; a group of errors, perhaps, by a task group.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return all(is_end_of(peer, part) for part in error.exceptions)
+    return error is peer.error
+
+
+def awaited(given: Any) -> Awaitable[object]:
+    """
+    Return what a handler returned, if it can be awaited.
+
+    Args:
+        given: What it returned.
+
+    Raises:
+        ConfigError: It is a plain function, and has returned.
+    """
+    if not inspect.isawaitable(given):
+        raise ConfigError(
+            f"handler returned {given!r}, which cannot be awaited",
+            hint="give a coroutine function: async def handler(peer)",
+            field="handler",
+            value=given,
+        )
+    return given
