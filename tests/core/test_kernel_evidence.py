@@ -6,9 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deadpeer.core.events import Closed, Died, Online, Reason, Recovered, Suspected
+from deadpeer.core.events import (
+    Change,
+    Closed,
+    Died,
+    Online,
+    Reason,
+    Recovered,
+    Suspected,
+)
 from deadpeer.core.judge import Facts
-from deadpeer.core.kernel_evidence import LOOKS, Onlooker, probing
+from deadpeer.core.kernel_evidence import Onlooker, probing
 from deadpeer.core.states import State
 from deadpeer.errors import ConfigError
 from deadpeer.policy.heartbeat import Heartbeat
@@ -75,13 +83,17 @@ def test_a_death_is_told_when_its_time_is_up_whenever_it_was(dead_at, late):
     """Something goes unanswered from *dead_at* on; looks come late, not early."""
     one = onlooker()
     now = 0.0
-    died: list[Died] = []
-    while not died:
+    told: list[Change] = []
+    while one.state is not State.DEAD:
         now = one.wake_at + late
         unanswered = max(0.0, now - dead_at)
-        changes = one.look(now=now, facts=Facts(unanswered=unanswered))
-        died = [change for change in changes if isinstance(change, Died)]
-    assert 0 <= now - dead_at - RULES.timeout <= 0.05 + 0.002
+        told += one.look(now=now, facts=Facts(unanswered=unanswered))
+    suspected, died = told
+    assert isinstance(suspected, Suspected)
+    assert isinstance(died, Died)
+    assert 0 <= died.at - dead_at - RULES.timeout <= 0.05 + 0.002
+    # It was seen coming: a warning that comes with the verdict is none.
+    assert 0 <= suspected.at - dead_at <= RULES.timeout / 4 + 0.05
 
 
 heartbeats = st.builds(
@@ -127,7 +139,3 @@ def test_a_refusal_shows_no_more_digits_than_a_person_reads():
     ) as caught:
         probing(Heartbeat.within(2))
     assert "within=6" in caught.value.hint
-
-
-def test_looks_are_close_enough_to_see_a_death_coming():
-    assert LOOKS >= 2

@@ -1,8 +1,9 @@
 """
 What the core tells its driver: two requests, and what changed.
 
-A request is to be carried out now. A change is for the program: it is made by a
-transition only, so a peer that lives makes none, however often it is asked.
+A request is to be carried out now. A change is for the program. It is made by a
+transition, or by this watcher's own mishap (it was late, the machine slept), so a
+peer that lives makes none, however often it is asked.
 """
 
 from dataclasses import dataclass

@@ -30,17 +30,16 @@ class Look(NamedTuple):
     after_at: float
 
 
-def slept_between(earlier: Look, later: Look, *, tolerance: float = TOLERANCE) -> float:
+def slept_between(earlier: Look, later: Look) -> float:
     """
-    Return the seconds for which the machine slept at least; 0 for less than *tolerance*.
+    Return the seconds for which the machine slept at least; 0 for a tenth or less.
 
     Args:
         earlier: The first look.
         later: The second look.
-        tolerance: Sleep up to this long, in seconds, is none.
     """
     # The gap was at most this then, and is at least that now.
     then = earlier.whole_at - earlier.before_at
     now = later.whole_at - later.after_at
     slept = now - then
-    return slept if slept > tolerance else 0.0
+    return slept if slept > TOLERANCE else 0.0
