@@ -321,19 +321,6 @@ def test_being_cancelled_on_the_way_in_ends_the_thread(run):
     run(main())
 
 
-def test_without_a_loop_there_is_nothing_to_watch():
-    with pytest.raises(ConfigError) as caught:
-        Watchdog().start()
-    assert caught.value.field == "loop"
-
-
-@pytest.mark.parametrize("threshold", [0, -1, float("nan"), "1"])
-def test_a_threshold_is_a_duration(threshold):
-    with pytest.raises(ConfigError) as caught:
-        Watchdog(threshold=threshold)
-    assert caught.value.field == "threshold"
-
-
 @pytest.mark.skipif(
     not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="has no such lock"
 )

@@ -14,13 +14,16 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+from deadpeer.aio.arguments import require_plain
 from deadpeer.aio.blocked import Blocked, Place, depth_of, stack_of
 from deadpeer.errors import ConfigError
 from deadpeer.policy.keepalive import require_seconds
 
 __all__ = ["Watchdog"]
+
+INSTEAD = "give a plain function; it is called in the watchdog's own thread"
 
 LOG = logging.getLogger("deadpeer")
 
@@ -42,7 +45,8 @@ class Watchdog:
             ``deadpeer``. What it raises is logged, and the watch goes on.
 
     Raises:
-        ConfigError: *threshold* is no duration.
+        ConfigError: *loop* is no event loop, *threshold* no duration, or *on_blocked*
+            cannot be called or is a coroutine function.
     """
 
     def __init__(
@@ -52,7 +56,9 @@ class Watchdog:
         threshold: float = 0.25,
         on_blocked: Callable[[Blocked], object] | None = None,
     ) -> None:
+        _require_loop(loop)
         require_seconds("threshold", threshold)
+        require_plain("on_blocked", on_blocked, "blocked", instead=INSTEAD)
         self._loop = loop
         self._threshold = threshold
         self._report = _warn if on_blocked is None else on_blocked
@@ -81,7 +87,8 @@ class Watchdog:
         Watch from now on.
 
         Raises:
-            ConfigError: It is watching already, or there is no loop to watch.
+            ConfigError: It is watching already, or there is no loop to watch, or
+                none any more.
         """
         if self.is_watching:
             raise ConfigError(
@@ -90,6 +97,10 @@ class Watchdog:
                 field="loop",
             )
         loop = _running() if self._loop is None else self._loop
+        if loop.is_closed():
+            raise _nothing_to_watch(
+                "this event loop is closed: there is nothing to watch"
+            )
         self._ended = threading.Event()
         self._through = asyncio.Event()
         self._met = asyncio.Event()
@@ -115,6 +126,13 @@ class Watchdog:
             self._thread = None
 
     async def __aenter__(self) -> Self:
+        if self._loop not in (None, asyncio.get_running_loop()):
+            raise ConfigError(
+                "this watchdog is for another event loop than the running one",
+                hint="a block waits for signs of its own loop; for another one, call "
+                "start and close",
+                field="loop",
+            )
         self.start()
         try:
             await self._met.wait()
@@ -209,14 +227,25 @@ class Watchdog:
         self._met.set()
 
 
+def _require_loop(loop: Any) -> None:
+    if loop is not None and not isinstance(loop, asyncio.AbstractEventLoop):
+        raise ConfigError(
+            f"loop={loop!r} is no event loop",
+            hint="give none for the running one; seconds are threshold=",
+            field="loop",
+            value=loop,
+        )
+
+
 def _running() -> asyncio.AbstractEventLoop:
     with contextlib.suppress(RuntimeError):
         return asyncio.get_running_loop()
-    raise ConfigError(
-        "there is no running event loop to watch",
-        hint="start inside of one, or give loop=",
-        field="loop",
-    )
+    raise _nothing_to_watch("there is no running event loop to watch")
+
+
+def _nothing_to_watch(message: str) -> ConfigError:
+    hint = "start inside of a running one, or give loop="
+    return ConfigError(message, hint=hint, field="loop")
 
 
 def _warn(blocked: Blocked) -> None:
