@@ -58,3 +58,20 @@ def test_settings_under_test_are_named_as_such():
     assert any(
         line.startswith("Connections with your settings: ") for line in summary(run)
     )
+
+
+def test_bounds_that_are_not_the_promise_are_named():
+    run = made_run(Scenario(heartbeats=True, lacks=("libfaketime",)))
+    (line,) = (line for line in summary(run) if "Beyond" in line)
+
+    assert line == (
+        "Beyond the promised 10 s, as predicted: 30 % lost (up to 15.78 s), watcher"
+        " stopped (up to 18.48 s); the link or the watcher allows no less."
+    )
+
+
+def test_where_the_promise_is_the_bound_nothing_is_said_of_others():
+    run = made_run(Scenario(heartbeats=True, only=("cable,process stopped",)))
+
+    assert any("with heartbeats" in line for line in summary(run))
+    assert not any("Beyond" in line for line in summary(run))

@@ -103,6 +103,22 @@ def _about_heartbeats(run: Run) -> Iterator[str]:
         f" interval and timeout after the last byte heard, and {SLACK * 1e3:.0f} ms;"
         " a watcher that stood still counts from its waking."
     )
+    within = run.scenario.within
+    beyond = {
+        fault: max(m.cell.latest for m in asked if m.cell.fault is fault)
+        for fault in Fault
+        if any(m.cell.fault is fault for m in asked)
+    }
+    parts = [
+        f"{DONE[fault]} (up to {exactly(latest)})"
+        for fault, latest in beyond.items()
+        if latest > within + SLACK
+    ]
+    if parts:
+        yield (
+            f"Beyond the promised {about(within)}, as predicted: {', '.join(parts)};"
+            " the link or the watcher allows no less."
+        )
 
 
 def _is_asked(m: Measurement) -> bool:
