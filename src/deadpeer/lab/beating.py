@@ -6,19 +6,18 @@ The connection itself is the watcher's; here is what the lab knows of it.
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
-from deadpeer.lab.forecast import judge
 from deadpeer.lab.heartbeats.conditions import Conditions
 from deadpeer.lab.heartbeats.forecast import DELAYED, Heard, forecast
 from deadpeer.lab.scenario import Cell, Measurement
 from deadpeer.lab.terms import Outcome, Situation
+from deadpeer.lab.trial import UNPREPARED, Trial
 
 __all__ = ["Beating"]
 
 
-class Beating:
+class Beating(Trial):
     """
     A connection of the watcher, seen from the lab.
 
@@ -27,10 +26,6 @@ class Beating:
         plan: What it goes through.
         done: Called with its measurement, once.
         name: What the watcher and the peer call it.
-
-    Attributes:
-        cell: With the prediction, once `predict` has written it down.
-        fault_at: When the fault was done, on the monotonic clock; 0 before it.
     """
 
     def __init__(
@@ -41,19 +36,11 @@ class Beating:
         *,
         name: str,
     ) -> None:
-        self.cell = cell
+        super().__init__(cell, done)
         self.plan = plan
-        self.done = done
         self.name = name
-        self.fault_at = 0.0
         self.message = 0
         self.had_received = 0
-        self.is_over = False
-
-    @property
-    def writes_before(self) -> float:
-        """How long before the fault it writes, in seconds; 0 if it does not."""
-        return max(0.0, -(self.cell.write_at or 0.0))
 
     def expect(self, size: int) -> int:
         """Take note that a message of so many bytes has to pass; return that."""
@@ -73,7 +60,7 @@ class Beating:
             return
         self.fault_at = fault_at
         if not status["ready"]:
-            self.finish(Outcome.ALIVE, note="not in its situation when the fault came")
+            self.record(Outcome.ALIVE, note=UNPREPARED)
             return
         self.had_received = status["received"]
         heard = Heard(
@@ -81,14 +68,7 @@ class Beating:
             delivered=(0.0, 2 * rtt + DELAYED) if self.has_data_in_flight else None,
             rtt=rtt,
         )
-        found = forecast(self.cell, self.plan, heard)
-        self.cell = replace(
-            self.cell,
-            expectation=found.expectation,
-            earliest=found.earliest,
-            latest=found.latest,
-            why=found.why,
-        )
+        self.cell = forecast(self.cell, self.plan, heard).written_into(self.cell)
 
     @property
     def has_data_in_flight(self) -> bool:
@@ -114,13 +94,12 @@ class Beating:
         outcome = Outcome(news["outcome"])
         if self.cell.fault.says_goodbye and not self.cell.peer_lives:
             outcome = Outcome.CLOSED
-        self.finish(
+        self.record(
             outcome,
-            at=news["at"] - self.fault_at if self.fault_at else None,
+            reported_at=news["at"],
             error=news["error"],
             probes=news["probes"],
             retransmits=news["retransmits"],
-            note="" if self.fault_at else f"{news['error']} before the fault",
         )
 
     def conclude(self, status: dict[str, Any]) -> None:
@@ -135,7 +114,7 @@ class Beating:
         note = ""
         if self.cell.peer_lives:
             note = self.what_is_missing(status)
-        self.finish(Outcome.ALIVE, note=note)
+        self.record(Outcome.ALIVE, note=note)
 
     def what_is_missing(self, status: dict[str, Any]) -> str:
         """Return what a live peer did not do that it should have."""
@@ -148,31 +127,3 @@ class Beating:
         if self.cell.situation is Situation.SENDING and status["unsent"]:
             return f"{status['unsent']} bytes of its message are still unsent"
         return ""
-
-    def finish(
-        self,
-        outcome: Outcome,
-        *,
-        at: float | None = None,
-        error: str = "",
-        probes: int = 0,
-        retransmits: int = 0,
-        note: str = "",
-    ) -> None:
-        """Record what came of it, once."""
-        if self.is_over:
-            return
-        self.is_over = True
-        note = note or judge(self.cell, outcome, at)
-        self.done(
-            Measurement(
-                cell=self.cell,
-                outcome=outcome,
-                at=at,
-                error=error,
-                probes=probes,
-                retransmits=retransmits,
-                ok=not note,
-                note=note,
-            )
-        )

@@ -1,10 +1,8 @@
 """
 One network, one fault, and the peers of a watcher with heartbeats.
 
-The same course of events as in ``rig``: connections are made, each is as silent
-as its cell wants when the fault comes, the watcher says how they are, the
-predictions are written down, then the fault. Some of the peers are on a host
-beside the server, and live.
+The watcher says how its connections are before predictions are written down. Some
+of the peers are on a host beside the server, and live.
 """
 
 import math
@@ -13,8 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from deadpeer.errors import LabError
 from deadpeer.lab.beating import Beating
@@ -25,6 +22,7 @@ from deadpeer.lab.heartbeats.conditions import conditions_for
 from deadpeer.lab.heartbeats.selection import THROUGH, is_beside
 from deadpeer.lab.loop import READ, Loop
 from deadpeer.lab.peer import PORT, Peer
+from deadpeer.lab.rig import Rig
 from deadpeer.lab.scenario import Cell, Measurement, Scenario
 from deadpeer.lab.terms import HARDSHIPS, Fault, Situation
 from deadpeer.lab.topology import BYSTANDER, CLIENT_TOO, SERVER, Topology, set_defaults
@@ -34,26 +32,19 @@ from deadpeer.lab.wire.weather import CALM
 
 __all__ = ["BeatingRig"]
 
-# Seconds for connecting and warming up besides round trips, and how many of
-# those it takes.
-WARM_UP = 1.0
-ROUND_TRIPS = 14
-
 # Before a window is filled, the peer stops reading for so long; filling it takes
 # so long, besides round trips. In seconds.
 PAUSING = 0.25
 FILLING = 0.5
 FILLING_ROUND_TRIPS = 12
 
-# How much longer a fault waits for a connection that is not in its situation
-# yet, because the machine is busy, and how often it looks; in seconds.
-PATIENCE = 5.0
+# How often it is looked whether a connection is in its situation, in seconds.
 LOOK = 0.02
 
 BLOCKING = (Fault.LOOP_BLOCKED, Fault.LOOP_BLOCKED_LONGER)
 
 
-class BeatingRig:
+class BeatingRig(Rig[Beating]):
     """
     The network of one fault, for heartbeats.
 
@@ -62,10 +53,9 @@ class BeatingRig:
         cells: The connections that will see it.
         scenario: What was asked.
         loop: What calls it.
-
-    Attributes:
-        rtt: The round trip that was measured, in seconds.
     """
+
+    notice = LOOK
 
     def __init__(
         self,
@@ -74,16 +64,12 @@ class BeatingRig:
         scenario: Scenario,
         loop: Loop,
     ) -> None:
-        self.fault = fault
-        self.loop = loop
-        self.cells = cells
+        super().__init__(fault, cells, loop)
         self.plan = plan = conditions_for(fault, scenario, peers=THROUGH)
-        self.rtt = 0.0
-        self.patient_until = 0.0
-        self.struck: Callable[[Fault], None] = lambda _: None
-        self.connections: list[Beating] = []
         self.on_status: deque[Callable[[dict[str, Any]], None]] = deque()
-        with ExitStack() as owned:
+        with ExitStack() as undo:
+            undo.callback(self.close)
+            owned = self.owned
             lies = {plan.before, plan.weather} != {CALM} or plan.boxed
             self.topology = owned.enter_context(
                 Topology(weather=plan.before if lies else None, defaults=plan.defaults)
@@ -106,23 +92,7 @@ class BeatingRig:
                 self.topology.wire.remember(idle=math.inf, resets=plan.resets)
             self.peer = owned.enter_context(Peer(self.topology.server))
             self.bystander = owned.enter_context(Peer(self.topology.bystander))
-            self.owned = owned.pop_all()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Take it all down."""
-        self.loop.forget(self.watcher.lines.fileno())
-        self.owned.close()
+            undo.pop_all()
 
     def connect(self, rtt: float, done: Callable[[Measurement], None]) -> None:
         """
@@ -134,7 +104,9 @@ class BeatingRig:
         """
         self.rtt = rtt
         self.watcher.hear()  # it is ready
-        self.loop.watch(self.watcher.lines.fileno(), READ, self.hear)
+        lines = self.watcher.lines.fileno()
+        self.loop.watch(lines, READ, self.hear)
+        self.owned.callback(self.loop.forget, lines)
         self.connections = [
             Beating(cell, self.plan, done, name=str(number))
             for number, cell in enumerate(self.cells)
@@ -142,27 +114,14 @@ class BeatingRig:
 
     # -- the course of events -----------------------------------------------
 
-    def start(self, struck: Callable[[Fault], None], *, delay: float = 0.0) -> float:
-        """
-        Let it begin.
+    @property
+    def preparation(self) -> float:
+        """What this kind takes to begin besides what every rig takes, in seconds."""
+        return self.filling
 
-        Args:
-            struck: Called when the fault has happened.
-            delay: So many seconds later than it could be.
-
-        Returns:
-            When the fault will be, on the monotonic clock, if nobody is late.
-        """
-        self.struck = struck
-        lead = WARM_UP + self.filling + ROUND_TRIPS * self.rtt
-        lead += max(connection.cell.phase for connection in self.connections)
-        fault_at = time.monotonic() + delay + lead
+    def begin(self) -> None:
+        """Have the watcher connect."""
         self.watcher.dial(map(self.dialled, self.connections))
-        for connection in self.connections:
-            self.lead(connection, fault_at)
-        self.patient_until = fault_at + PATIENCE
-        self.loop.at(fault_at - self.head_start - LOOK, self.last_call)
-        return fault_at
 
     def dialled(self, connection: Beating) -> Dialled:
         """Return whom the watcher connects to for a cell."""
@@ -180,11 +139,6 @@ class BeatingRig:
     def filling(self) -> float:
         """How long pausing a reader and filling its window takes, in seconds."""
         return 2 * PAUSING + FILLING + FILLING_ROUND_TRIPS * self.rtt
-
-    @property
-    def head_start(self) -> float:
-        """How long before the fault data is sent that is then in flight."""
-        return max((c.writes_before for c in self.connections), default=0.0)
 
     def lead(self, connection: Beating, fault_at: float) -> None:
         """Plan how a connection gets into its situation."""
@@ -204,7 +158,7 @@ class BeatingRig:
     def go_on(self, status: dict[str, Any]) -> None:
         """Wait a little longer, or write what is to be in flight."""
         ready = all(status[c.name]["ready"] for c in self.connections if not c.is_over)
-        if not ready and time.monotonic() < self.patient_until:
+        if not ready and self.is_patient:
             self.loop.at(time.monotonic() + LOOK, self.last_call)
             return
         self.write(before=True)

@@ -10,18 +10,20 @@ import select
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from deadpeer.kernel.evidence import read_tcp_info
 from deadpeer.kernel.options import apply
 from deadpeer.kernel.tcp_info import TcpState
-from deadpeer.lab.forecast import Facts, judge, with_forecast
+from deadpeer.lab.closing import Closing
+from deadpeer.lab.forecast import Facts, with_forecast
 from deadpeer.lab.loop import READ, WRITE, Loop
 from deadpeer.lab.namespaces import Namespace
 from deadpeer.lab.peer import PORT, QUESTION
 from deadpeer.lab.scenario import Cell, Measurement
 from deadpeer.lab.terms import Outcome, Situation
 from deadpeer.lab.topology import AF, SERVER
+from deadpeer.lab.trial import UNPREPARED, Trial
+from deadpeer.lab.window import FILLER, LOOK, has_closed_window
 from deadpeer.policy.predict import Span, State
 
 __all__ = ["Connection"]
@@ -29,11 +31,6 @@ __all__ = ["Connection"]
 # Questions and answers before anything else, so that the kernel knows the round
 # trip. The estimate of a fresh connection is generous.
 WARM_UP = 3
-
-# How often a window that fills is looked at, in seconds.
-LOOK = 0.005
-
-FILLER = b"." * (1 << 16)
 
 # The kernel counts in ticks of up to 10 ms (CONFIG_HZ=100), and some time passes
 # between the last look and the fault.
@@ -43,7 +40,7 @@ COARSE: Span = (0.012, 0.025)
 PATIENCE = 2.0
 
 
-class Connection:
+class Connection(Trial, Closing):
     """
     One connection of a run.
 
@@ -54,8 +51,6 @@ class Connection:
         done: Called with its measurement, once.
 
     Attributes:
-        cell: With the prediction, once `predict` has written it down.
-        fault_at: When the fault was done, on the monotonic clock; 0 before it.
         closed_at: Between which instants its peer's window closed, if it did.
     """
 
@@ -66,15 +61,13 @@ class Connection:
         host: Namespace,
         done: Callable[[Measurement], None],
     ) -> None:
-        self.cell = cell
+        super().__init__(cell, done)
         self.loop = loop
-        self.done = done
         with host.entered():
             self.sock = socket.socket(AF[cell.family], socket.SOCK_STREAM)
         self.sock.setblocking(False)  # noqa: FBT003
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         apply(self.sock, cell.setting.keepalive)
-        self.fault_at = 0.0
         self.to_warm_up = WARM_UP
         self.closed_at: Span | None = None
         self.wrote_at: float | None = None
@@ -84,7 +77,6 @@ class Connection:
         self.is_connected = False
         self.is_filling = False
         self.is_asking = False
-        self.is_over = False
 
     # -- into the situation -------------------------------------------------
 
@@ -130,21 +122,11 @@ class Connection:
             return
         self.write(FILLER)
         now = time.monotonic()
-        if self.has_closed_window():
+        if has_closed_window(self.sock):
             self.is_filling = False
             self.closed_at = looked_at, now
         else:
             self.loop.at(now + LOOK, lambda: self.keep_filling(now))
-
-    def has_closed_window(self) -> bool:
-        """Whether everything sent was acknowledged, and no more may be sent."""
-        info = read_tcp_info(self.sock)
-        return (
-            info is not None
-            and not info.unacked
-            and bool(info.notsent_bytes)
-            and not info.snd_wnd_bytes
-        )
 
     def is_settled(self) -> bool:
         """Whether it is in the situation that it is for (or past saving)."""
@@ -294,7 +276,7 @@ class Connection:
     def require_settled(self) -> None:
         """Give up if the fault came before it was in its situation."""
         if not self.was_settled:
-            self.finish(Outcome.ALIVE, note="not in its situation when the fault came")
+            self.finish(Outcome.ALIVE, note=UNPREPARED)
 
     def ask_at_last(self) -> None:
         """Put the last question, now that there is room for it."""
@@ -309,23 +291,16 @@ class Connection:
         """Record what came of it, once."""
         if self.is_over:
             return
-        self.is_over = True
         self.loop.forget(self.sock.fileno())
         info = read_tcp_info(self.sock)
-        silent = outcome is Outcome.ALIVE
-        at = None if silent or not self.fault_at else self.loop.woke_at - self.fault_at
-        found = Measurement(
-            cell=self.cell,
-            outcome=outcome,
-            at=at,
+        self.record(
+            outcome,
+            reported_at=None if outcome is Outcome.ALIVE else self.loop.woke_at,
             error=error,
             probes=info.probes if info else 0,
             retransmits=info.retransmits if info else 0,
+            note=note,
         )
-        if not note and not self.fault_at:
-            note = f"{error or outcome} before the fault"
-        note = note or judge(self.cell, outcome, at)
-        self.done(replace(found, ok=not note, note=note))
 
     def close(self) -> None:
         """Close the socket."""

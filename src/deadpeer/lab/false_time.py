@@ -18,10 +18,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from deadpeer.errors import LabError
+from deadpeer.lab.closing import Closing
 
 __all__ = ["FalseTime", "find_library", "leave_no_trace"]
 
@@ -37,7 +36,7 @@ SHARED = "FAKETIME_SHARED"
 MEMORY = Path("/dev/shm")  # noqa: S108 - not ours to choose
 
 
-class FalseTime:
+class FalseTime(Closing):
     """
     A time of day for children that are started with it.
 
@@ -61,17 +60,6 @@ class FalseTime:
         }
         self.ahead = 0
         self.step(0)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def step(self, seconds: int) -> None:
         """

@@ -22,8 +22,10 @@ __all__ = [
     "Facts",
     "Forecast",
     "forecast",
+    "goodbye",
     "judge",
     "nominal_facts",
+    "said",
     "with_forecast",
 ]
 
@@ -82,6 +84,16 @@ class Forecast:
     latest: float
     why: str
 
+    def written_into(self, cell: Cell) -> Cell:
+        """Return a cell with this as its prediction."""
+        return replace(
+            cell,
+            expectation=self.expectation,
+            earliest=self.earliest,
+            latest=self.latest,
+            why=self.why,
+        )
+
 
 def nominal_facts(cell: Cell, rtt: float) -> Facts:
     """
@@ -102,14 +114,7 @@ def nominal_facts(cell: Cell, rtt: float) -> Facts:
 
 def with_forecast(cell: Cell, facts: Facts) -> Cell:
     """Return the cell with its prediction written down."""
-    found = forecast(cell, facts)
-    return replace(
-        cell,
-        expectation=found.expectation,
-        earliest=found.earliest,
-        latest=found.latest,
-        why=found.why,
-    )
+    return forecast(cell, facts).written_into(cell)
 
 
 def forecast(cell: Cell, facts: Facts) -> Forecast:
@@ -121,16 +126,38 @@ def forecast(cell: Cell, facts: Facts) -> Forecast:
         facts: What is known of its connection.
     """
     if cell.fault.peer_lives:
-        return _said(Expectation.ALIVE, NEVER, "the peer lives")
+        return said(Expectation.ALIVE, NEVER, "the peer lives")
     if cell.fault.says_goodbye:
-        span = (0.0, 2 * facts.rtt + GOODBYE)
-        return _said(Expectation.CLOSED, span, "the peer's kernel says goodbye")
+        return goodbye(facts.rtt)
     if cell.fault is Fault.PROCESS_STOPPED:
         why = "the peer's kernel answers for it"
-        return _said(Expectation.UNNOTICED, NEVER, why)
+        return said(Expectation.UNNOTICED, NEVER, why)
     span, why = _dead(cell, facts)
     noticed = span[0] <= cell.observed_for
-    return _said(Expectation.DEAD if noticed else Expectation.UNNOTICED, span, why)
+    return said(Expectation.DEAD if noticed else Expectation.UNNOTICED, span, why)
+
+
+def goodbye(rtt: float) -> Forecast:
+    """
+    Return what is seen of a peer whose kernel says at once that it is over.
+
+    Args:
+        rtt: The round trip to it, in seconds.
+    """
+    span = (0.0, 2 * rtt + GOODBYE)
+    return said(Expectation.CLOSED, span, "the peer's kernel says goodbye")
+
+
+def said(expectation: Expectation, span: Span, why: str) -> Forecast:
+    """
+    Return a forecast.
+
+    Args:
+        expectation: In one word.
+        span: From when to when, in seconds after the fault.
+        why: What decides.
+    """
+    return Forecast(expectation=expectation, earliest=span[0], latest=span[1], why=why)
 
 
 def judge(cell: Cell, outcome: Outcome, at: float | None) -> str:
@@ -162,10 +189,6 @@ def _wrong(cell: Cell, outcome: Outcome, at: float) -> Iterator[str]:
         yield f"reported {at - promise:.2f} s after the promise"
     if outcome is Outcome.CLOSED and cell.expectation is not Expectation.CLOSED:
         yield "the stream ended, but nobody ended it"
-
-
-def _said(expectation: Expectation, span: Span, why: str) -> Forecast:
-    return Forecast(expectation=expectation, earliest=span[0], latest=span[1], why=why)
 
 
 def _dead(cell: Cell, facts: Facts) -> tuple[Span, str]:

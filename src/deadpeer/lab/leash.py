@@ -19,12 +19,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from types import MappingProxyType, TracebackType
-from typing import Any, Self
+from types import MappingProxyType
+from typing import Any
 
 from deadpeer.errors import LabError
+from deadpeer.lab.closing import Closing
 
-__all__ = ["Child", "Lines", "child_channel", "relow"]
+__all__ = ["Child", "Lines", "Servant", "child_channel", "relow"]
 
 # Source: linux/prctl.h.
 PR_SET_PDEATHSIG = 1
@@ -96,7 +97,7 @@ class Lines:
         self.stream.close()
 
 
-class Child:
+class Child(Closing):
     """
     A process of the lab, started for one job.
 
@@ -139,17 +140,6 @@ class Child:
                 env={**os.environ, "PYTHONPATH": path, **surroundings},
                 pass_fds=(theirs.fileno(), *pass_fds),
             )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def pid(self) -> int:
@@ -233,6 +223,30 @@ class Child:
         """End the process, whatever it is doing, and close the channel."""
         self.kill()
         self.lines.close()
+
+
+class Servant:
+    """
+    The inside of a process of the lab: it does what it is told, by name.
+
+    Args:
+        orders: The way to the lab.
+    """
+
+    def __init__(self, orders: Lines) -> None:
+        self.orders = orders
+
+    def obey(self) -> bool:
+        """Do what the lab wants now; return whether there is still a lab."""
+        messages = self.orders.receive()
+        for message in messages or ():
+            do = getattr(self, message.pop("do"))
+            do(**message)
+            self.obeyed()
+        return messages is not None
+
+    def obeyed(self) -> None:
+        """Called after each order."""
 
 
 def child_channel(

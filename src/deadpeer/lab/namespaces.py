@@ -15,10 +15,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from deadpeer.errors import LabError, MissingExtra
+from deadpeer.lab.closing import Closing
 
 __all__ = [
     "CLONE_NEWNET",
@@ -69,7 +69,7 @@ def enter_namespace(fd: int) -> None:
         raise _os_error("setns")
 
 
-class Namespace:
+class Namespace(Closing):
     """
     A network namespace of our own, alive until it is closed.
 
@@ -102,17 +102,6 @@ class Namespace:
             enter_namespace(home)
             os.close(home)
         self.is_open = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<Namespace {self.name} {self.inode}>"

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 
-from deadpeer.lab.leash import Child, Lines, child_channel
+from deadpeer.lab.leash import Child, Lines, Servant, child_channel
 from deadpeer.lab.namespaces import Namespace
 
 __all__ = ["ANSWER", "PORT", "QUESTION", "Peer", "Server"]
@@ -60,7 +60,7 @@ class Peer(Child):
         self.tell(do="hang_up")
 
 
-class Server:
+class Server(Servant):
     """
     The loop of the peer's process.
 
@@ -70,13 +70,13 @@ class Server:
     """
 
     def __init__(self, listener: socket.socket, orders: Lines) -> None:
+        super().__init__(orders)
         self.listener = listener
-        self.orders = orders
         self.named: dict[str, socket.socket] = {}
         self.unsent: dict[socket.socket, int] = {}
         self.ready = selectors.DefaultSelector()
         self.ready.register(listener, selectors.EVENT_READ, self.accept)
-        self.ready.register(orders, selectors.EVENT_READ, self.obey)
+        self.ready.register(orders, selectors.EVENT_READ, self.on_order)
         self.is_running = True
 
     def run(self) -> None:
@@ -125,15 +125,9 @@ class Server:
             with suppress(OSError):  # the connection is over, or shut down
                 sock.send(ANSWER * count)
 
-    def obey(self) -> None:
-        """Do what the lab wants."""
-        messages = self.orders.receive()
-        if messages is None:
-            self.is_running = False
-            return
-        for message in messages:
-            do = getattr(self, message.pop("do"))
-            do(**message)
+    def on_order(self) -> None:
+        """An order came, or the end."""
+        self.is_running = self.obey()
 
     def pause(self, names: Iterable[str]) -> None:
         """Stop reading these connections."""

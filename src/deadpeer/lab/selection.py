@@ -340,15 +340,13 @@ class _Choice:
             phase=phase,
             write_at=write_at,
             pause=pause,
-            observed_for=self.observation(fault, situation, pause),
+            observed_for=self.observation(fault, pause),
         )
 
     def pause(self, setting: Setting) -> float:
         return min(PAUSE * setting.longest_pause, 1.5 * self.scenario.within)
 
-    def observation(
-        self, fault: Fault, situation: Situation, pause: float | None
-    ) -> float:
+    def observation(self, fault: Fault, pause: float | None) -> float:
         within, rtt = self.scenario.within, self.scenario.rtt
         if pause is not None:
             return pause + 1.0 + 10 * rtt
@@ -360,5 +358,4 @@ class _Choice:
         if fault.says_goodbye:
             return 2.0 + 4 * rtt
         # A margin beyond the promise: settings that fail have to be seen failing.
-        del situation
         return 1.3 * within + 2.0

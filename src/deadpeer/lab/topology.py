@@ -10,9 +10,8 @@ its own, which lives through whatever is done to the server.
 
 from contextlib import ExitStack
 from functools import cached_property
-from types import TracebackType
-from typing import Self
 
+from deadpeer.lab.closing import Closing
 from deadpeer.lab.namespaces import Namespace
 from deadpeer.lab.wire.cable import Wire
 from deadpeer.lab.wire.weather import Weather
@@ -95,7 +94,7 @@ NEIGHBOURS = {
 }
 
 
-class Topology:
+class Topology(Closing):
     """
     The three hosts, built and linked.
 
@@ -143,17 +142,6 @@ class Topology:
             configure(self.client, LINK, CLIENT, gateway=CLIENT_SIDE)
             configure(self.server, LINK, SERVER, gateway=SERVER_SIDE)
             undo.pop_all()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Take it all down."""

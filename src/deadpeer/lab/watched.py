@@ -20,6 +20,7 @@ from deadpeer.aio.guarding import guard as guard_on_loop
 from deadpeer.core.events import Change, Died
 from deadpeer.kernel.evidence import read_tcp_info
 from deadpeer.lab.peer import ANSWER, QUESTION
+from deadpeer.lab.window import FILLER, LOOK, has_closed_window
 from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.sync.guarding import guard as guard_with_threads
 
@@ -28,11 +29,6 @@ __all__ = ["ByLoop", "ByThreads", "Dialled", "Watched"]
 # Questions and answers before anything else, so that everybody knows the round
 # trip.
 WARM_UP = 3
-
-# How often a window that fills is looked at, in seconds.
-LOOK = 0.005
-
-FILLER = b"." * (1 << 16)
 
 # What may be sent where a sender's wait would hold up others.
 SHORT = 1 << 12
@@ -160,16 +156,6 @@ class Watched:
             self.guard.lost(error)
         self.end("closed", type(error).__name__ if error else "EOF")
 
-    def has_closed_window(self) -> bool:
-        """Whether everything sent was acknowledged, and no more may be sent."""
-        info = read_tcp_info(self.sock())
-        return (
-            info is not None
-            and not info.unacked
-            and bool(info.notsent_bytes)
-            and not info.snd_wnd_bytes
-        )
-
     def status(self) -> dict[str, Any]:
         """Return what the lab has to know before it predicts."""
         if self.guard is None:
@@ -235,7 +221,7 @@ class ByLoop(Watched, asyncio.Protocol):
 
     def fill(self) -> None:
         """Send until the peer's window is closed and more is waiting."""
-        self.is_filling = not self.is_over and not self.has_closed_window()
+        self.is_filling = not self.is_over and not has_closed_window(self.sock())
         if self.is_filling:
             while not self.unsent():
                 self.send(FILLER)
@@ -310,7 +296,7 @@ class ByThreads(Watched):
         """Send what fits until nothing fits any more."""
         nap = threading.Event()
         with suppress(OSError):
-            while not (self.is_over or self.has_closed_window()):
+            while not (self.is_over or has_closed_window(self.sock())):
                 with suppress(BlockingIOError):
                     self.stream.send(FILLER, socket.MSG_DONTWAIT)
                 nap.wait(LOOK)

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from deadpeer.lab.false_time import leave_no_trace
-from deadpeer.lab.leash import Child, Lines, child_channel
+from deadpeer.lab.leash import Child, Lines, Servant, child_channel
 from deadpeer.lab.namespaces import Namespace
 from deadpeer.lab.plain import from_plain, to_plain
 from deadpeer.lab.watched import ByLoop, ByThreads, Dialled, Watched
@@ -70,7 +70,7 @@ class Watcher(Child):
         self.tell(do="look")
 
 
-class Station:
+class Station(Servant):
     """
     The watcher's process, from the inside.
 
@@ -79,7 +79,7 @@ class Station:
     """
 
     def __init__(self, orders: Lines) -> None:
-        self.orders = orders
+        super().__init__(orders)
         self.watched: dict[str, Watched] = {}
         self.speaking = threading.Lock()
 
@@ -87,14 +87,6 @@ class Station:
         """Tell the lab."""
         with self.speaking:
             self.orders.send(news)
-
-    def obey(self) -> bool:
-        """Do what the lab wants; return whether there is still a lab."""
-        messages = self.orders.receive()
-        for message in messages or ():
-            do = getattr(self, message.pop("do"))
-            do(**message)
-        return messages is not None
 
     def dial(self, peers: Iterable[dict[str, Any]]) -> None:
         """Connect to these peers."""

@@ -15,12 +15,12 @@ from typing import Any
 
 from deadpeer.errors import DeadPeerError
 from deadpeer.lab.beating_rig import BeatingRig
+from deadpeer.lab.kernel_rig import KernelRig
 from deadpeer.lab.leash import Lines, child_channel
 from deadpeer.lab.loop import READ, Loop
 from deadpeer.lab.pilot import round_trips
 from deadpeer.lab.plain import from_plain, to_plain
 from deadpeer.lab.privileges import become_able
-from deadpeer.lab.rig import Rig
 from deadpeer.lab.scenario import Cell, Measurement, Scenario
 from deadpeer.lab.terms import Fault
 from deadpeer.lab.wire.precision import Precision
@@ -81,15 +81,15 @@ class Worker:
             precision = Precision.together(wire.report() for wire in wires)
             self.say("precision", plain=to_plain(precision))
 
-    def build(self) -> list[Rig | BeatingRig]:
+    def build(self) -> list[KernelRig | BeatingRig]:
         """Return the networks, one for each fault and kind of judge."""
         groups: dict[tuple[Fault, bool], list[Cell]] = defaultdict(list)
         for cell in self.cells:
             groups[cell.fault, cell.setting.heartbeat is not None].append(cell)
-        rigs: list[Rig | BeatingRig] = []
+        rigs: list[KernelRig | BeatingRig] = []
         try:
             for (fault, beats), cells in groups.items():
-                kind: type[Rig | BeatingRig] = BeatingRig if beats else Rig
+                kind: type[KernelRig | BeatingRig] = BeatingRig if beats else KernelRig
                 rigs.append(kind(fault, cells, self.scenario, self.loop))
         except BaseException:
             for rig in rigs:

@@ -7,10 +7,17 @@ that stood still knows later; a peer that says goodbye, or a box that resets, is
 known sooner. Who lives, lives.
 """
 
-import math
 from dataclasses import dataclass
 
-from deadpeer.lab.forecast import BACK, GOODBYE, STRETCH, Forecast
+from deadpeer.lab.forecast import (
+    BACK,
+    GOODBYE,
+    NEVER,
+    STRETCH,
+    Forecast,
+    goodbye,
+    said,
+)
 from deadpeer.lab.heartbeats.conditions import Conditions
 from deadpeer.lab.scenario import Cell
 from deadpeer.lab.terms import Expectation, Fault, Situation
@@ -87,10 +94,9 @@ def forecast(cell: Cell, plan: Conditions, heard: Heard) -> Forecast:
     asks = f"asked after {interval:.3g} s, {timeout:.3g} s to answer"
     if cell.peer_lives:
         why = f"the peer lives; {asks}"
-        return said(Expectation.ALIVE, (math.inf, math.inf), why)
+        return said(Expectation.ALIVE, NEVER, why)
     if cell.fault.says_goodbye:
-        span = (0.0, 2 * heard.rtt + GOODBYE)
-        return said(Expectation.CLOSED, span, "the peer's kernel says goodbye")
+        return goodbye(heard.rtt)
     silent = silence(plan, heard)
     match cell.fault:
         case Fault.FORGOTTEN_WITH_RESETS:
@@ -165,8 +171,3 @@ def reset_by_the_peer(cell: Cell, plan: Conditions, heard: Heard) -> Span:
         surely += timeout * STRETCH
         timeout = min(2 * timeout, plan.defaults.rto_max)
     return max(BACK[0], least), surely + heard.rtt + GOODBYE
-
-
-def said(expectation: Expectation, span: Span, why: str) -> Forecast:
-    """Return a forecast."""
-    return Forecast(expectation=expectation, earliest=span[0], latest=span[1], why=why)

@@ -142,11 +142,4 @@ def _predicted(cell: Cell, plan: Conditions) -> Cell:
         watched = plan.lasts + 2 * plan.heartbeat.detection
     else:
         watched = found.latest
-    return replace(
-        cell,
-        expectation=found.expectation,
-        earliest=found.earliest,
-        latest=found.latest,
-        why=found.why,
-        observed_for=watched + LINGER,
-    )
+    return replace(found.written_into(cell), observed_for=watched + LINGER)

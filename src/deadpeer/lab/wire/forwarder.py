@@ -17,7 +17,7 @@ import time
 from collections import Counter, deque
 from typing import Any
 
-from deadpeer.lab.leash import Lines, child_channel, relow
+from deadpeer.lab.leash import Lines, Servant, child_channel, relow
 from deadpeer.lab.plain import from_plain, to_plain
 from deadpeer.lab.wire.flows import FlowTable, Verdict
 from deadpeer.lab.wire.frames import VNET, Segment
@@ -52,7 +52,7 @@ TIMESPEC = struct.Struct("@qq")
 STAMP_ROOM = socket.CMSG_SPACE(TIMESPEC.size)
 
 
-class Forwarder:
+class Forwarder(Servant):
     """
     The loop of the wire's process.
 
@@ -65,8 +65,8 @@ class Forwarder:
     def __init__(
         self, ends: tuple[socket.socket, socket.socket], orders: Lines, seed: int
     ) -> None:
+        super().__init__(orders)
         self.ends = ends
-        self.orders = orders
         for end in ends:
             end.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         # Chance here is weather and no secret. Each direction has its own, so
@@ -96,7 +96,7 @@ class Forwarder:
             ready, _, _ = select.select(sources, [], [], timeout)
             for source in ready:
                 if source is self.orders:
-                    self.obey()
+                    self.is_running = self.obey()
                 else:
                     self.take(self.ends.index(source))
 
@@ -168,16 +168,9 @@ class Forwarder:
             self.put(way, segment.reset())
         return verdict is not Verdict.PASS
 
-    def obey(self) -> None:
-        """Do what the lab wants, and answer how it went so far."""
-        messages = self.orders.receive()
-        if messages is None:
-            self.is_running = False
-            return
-        for message in messages:
-            do = getattr(self, message.pop("do"))
-            do(**message)
-            self.orders.send(to_plain(Precision.of(self.late, **self.counts)))
+    def obeyed(self) -> None:
+        """Answer how it went so far."""
+        self.orders.send(to_plain(Precision.of(self.late, **self.counts)))
 
     def change(self, ways: list[int], weather: dict[str, Any]) -> None:
         """Change the weather in some directions."""
