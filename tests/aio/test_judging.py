@@ -1,7 +1,5 @@
 """What a guard and a watch have in common: beginnings, ends, and the order of the news."""
 
-
-
 import asyncio
 
 import pytest
@@ -82,6 +80,17 @@ def test_what_was_stopped_before_it_began_has_ended(make):
         it.stop()
         assert it.state is State.CLOSED
         assert await it.wait_dead() is None
+
+    play(story)
+
+
+@both
+def test_before_it_began_nobody_was_silent_for_longer_than_it_is_there(make):
+    async def story(writer):
+        await asyncio.sleep(100)
+        it = make(writer)
+        await asyncio.sleep(1)
+        assert it.evidence().silence == 1
 
     play(story)
 

@@ -23,6 +23,7 @@ from deadpeer.aio.arguments import (
 from deadpeer.aio.judged import Judged
 from deadpeer.aio.judging import CLOSED, Judging, loop_for
 from deadpeer.aio.reporting import Reporter
+from deadpeer.aio.warden import warden_of
 from deadpeer.core import judge as codes
 from deadpeer.core.detectors.base import Detector
 from deadpeer.core.events import Change, Died, Reason
@@ -121,7 +122,8 @@ class Guard(Judged, Judging):
         detector: Detector | None,
     ) -> None:
         loop = loop_for(self._word)
-        monitor = Monitor(heartbeat, now=0.0, connecting=True, detector=detector)
+        now = warden_of(loop).clock()
+        monitor = Monitor(heartbeat, now=now, connecting=True, detector=detector)
         super().__init__(monitor, loop)
         self.transport = transport
         self._send_ping = send_ping
