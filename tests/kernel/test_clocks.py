@@ -1,5 +1,6 @@
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,37 +18,37 @@ def test_this_machine_can_tell_and_is_awake():
     assert [clock.slept() for _ in range(100)] == [0.0] * 100
 
 
-@linux
-def test_a_sleep_is_told_once(monkeypatch):
-    slept = 0.0
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine that has slept for as long as a test says."""
+    machine = SimpleNamespace(slept=0.0)
     read = time.clock_gettime
 
     def asleep(number):
-        return read(number) + (slept if number == time.CLOCK_BOOTTIME else 0.0)
+        is_whole = number == time.CLOCK_BOOTTIME
+        return read(number) + (machine.slept if is_whole else 0.0)
 
     monkeypatch.setattr(time, "clock_gettime", asleep)
+    return machine
+
+
+@linux
+def test_a_sleep_is_told_once(machine):
     clock = SuspendClock()
     assert clock.slept() == 0.0
-    slept = 3600.0
+    machine.slept = 3600.0
     assert clock.slept() == pytest.approx(3600.0, abs=1.0)
     assert clock.slept() == 0.0
-    slept += 60.0
+    machine.slept += 60.0
     assert clock.slept() == pytest.approx(60.0, abs=1.0)
 
 
 @linux
-def test_short_sleeps_add_up_until_they_are_worth_telling(monkeypatch):
-    slept = 0.0
-    read = time.clock_gettime
-
-    def asleep(number):
-        return read(number) + (slept if number == time.CLOCK_BOOTTIME else 0.0)
-
-    monkeypatch.setattr(time, "clock_gettime", asleep)
+def test_short_sleeps_add_up_until_they_are_worth_telling(machine):
     clock = SuspendClock()
     told = 0.0
     for _ in range(40):
-        slept += 0.05
+        machine.slept += 0.05
         told += clock.slept()
     assert 1.5 < told < 2.1
 
