@@ -19,12 +19,14 @@ import ctypes
 import errno
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 from typing import Any, Self
 
 from deadpeer.errors import (
     AccessDenied,
     ConfigError,
+    DeadPeerError,
     KernelRefused,
     UnsupportedError,
 )
@@ -100,14 +102,11 @@ class Lender:
         """
         Give a descriptor of this process, which the caller has to close.
 
-        It is for the many at once, where ``borrowed`` would cost more than what
-        is asked; it gets the lowest number that is free.
-
         Args:
             descriptor: Its number in the other process.
 
         Returns:
-            A number of this process.
+            A number of this process, the lowest that is free.
 
         Raises:
             AccessDenied: The process may not be looked into.
@@ -124,13 +123,58 @@ class Lender:
             failure, self.pid, f"pidfd_getfd({self.pid}, {descriptor})"
         ) from failure
 
+    def take_all(self, descriptors: Sequence[int]) -> list[int]:
+        """
+        Give descriptors of this process, which the caller has to close.
+
+        Args:
+            descriptors: Their numbers in the other process.
+
+        Returns:
+            A number of this process for each; -1 for one that is not there (any
+            more).
+
+        Raises:
+            AccessDenied: The process may not be looked into.
+            KernelRefused: This process may have no more descriptors.
+            ConfigError: The process has ended.
+            UnsupportedError: This is not Linux 5.6 or later.
+        """
+        many = len(descriptors)
+        copies: list[int] = list(
+            map(
+                _syscall(),
+                repeat(_PIDFD_GETFD, many),
+                repeat(self._pidfd, many),
+                descriptors,
+                repeat(0, many),
+            )
+        )
+        try:
+            for at, copy in enumerate(copies):
+                if copy < 0:
+                    copies[at] = self._take_if_there(descriptors[at])
+        except DeadPeerError:
+            for copy in copies:
+                if copy >= 0:
+                    os.close(copy)
+            raise
+        return copies
+
+    def _take_if_there(self, descriptor: int) -> int:
+        try:
+            return self.take(descriptor)
+        except KernelRefused as error:
+            if error.errno != errno.EBADF:
+                raise
+            return -1
+
 
 @functools.cache
 def _syscall() -> Any:
-    call = ctypes.CDLL(None, use_errno=True).syscall
-    call.argtypes = (ctypes.c_long,) * 4
-    call.restype = ctypes.c_long
-    return call
+    # Without argtypes, which would double what a call costs: the kernel takes
+    # these arguments as int, and that is what ctypes makes of numbers.
+    return ctypes.CDLL(None, use_errno=True).syscall
 
 
 def _translated(error: OSError | OverflowError, pid: int, operation: str) -> Exception:

@@ -65,9 +65,11 @@ INET_DIAG_CGROUP_ID = 21
 
 HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port
 REQUEST = struct.Struct("=BBBxI")  # inet_diag_req_v2, up to the socket's id
-MESSAGE = "=4B48s5I"  # inet_diag_msg
-MESSAGE_BYTES = struct.calcsize(MESSAGE)
+HEADER_FIELDS = 5
+MESSAGE = "4B48s5I"  # inet_diag_msg
+MESSAGE_BYTES = struct.calcsize(f"={MESSAGE}")
 MESSAGE_FIELDS = 10
+FIELDS = HEADER_FIELDS + MESSAGE_FIELDS
 ID_BYTES = 48
 
 MOST_SHAPES = 64  # of messages; kernels have a handful
@@ -132,7 +134,7 @@ def encode_row(row: DiagRow, *, sequence: int, flags: int = NLM_F_MULTI) -> byte
         sequence: The number of the request.
         flags: Of the message, such as ``NLM_F_DUMP_INTR``.
     """
-    body = struct.pack(MESSAGE, *row[:MESSAGE_FIELDS])
+    body = struct.pack(f"={MESSAGE}", *row[:MESSAGE_FIELDS])
     if row.shutdown:
         body += _attribute(INET_DIAG_SHUTDOWN, struct.pack("=B", row.shutdown))
     if row.mark:
@@ -193,7 +195,7 @@ class DumpReader:
         self.is_interrupted = False
         self.errno = 0
         # What stands in a row for an attribute that a message does not have.
-        self._absent: tuple[Any, ...] = (b"", b"", 0, 0, 0, protocol)
+        self.absent: tuple[Any, ...] = (b"", b"", 0, 0, 0, protocol)
         self._shapes: dict[int, _Shape] = {}
 
     def feed(self, data: bytes) -> None:
@@ -207,34 +209,30 @@ class DumpReader:
             UnsupportedError: It is not of the form that is known.
         """
         at, end = 0, len(data)
-        header, shapes, absent = HEADER.unpack_from, self._shapes, self._absent
-        append, make = self.rows.append, tuple.__new__
+        shapes = self._shapes
         while end - at >= HEADER.size and not self.is_done:
-            length, kind, flags, sequence, _ = header(data, at)
+            length, kind, flags, sequence, _ = HEADER.unpack_from(data, at)
             if not HEADER.size <= length <= end - at:
                 raise odd_answer(
                     f"a message of {length} bytes, where {end - at} are left"
                 )
-            body = at + HEADER.size
             if sequence == self.sequence:
                 if flags & NLM_F_DUMP_INTR:
                     self.is_interrupted = True
-                if kind != SOCK_DIAG_BY_FAMILY:
-                    self._control(kind, data[body : at + length])
-                else:
+                if kind == SOCK_DIAG_BY_FAMILY:
                     shape = shapes.get(length)
-                    values = shape.unpack_from(data, body) if shape else ()
-                    if shape is None or values[MESSAGE_FIELDS::2] != shape.headers:
-                        shape = self._learn(data, body, at + length)
-                        values = shape.unpack_from(data, body)
-                    append(make(DiagRow, shape.pick(values + absent)))
+                    many = shape.read(data, at, self) if shape else 0
+                    if not many:
+                        many = self._learn(data, at, length).read(data, at, self)
+                    at += many * ((length + 3) & ~3)
+                    continue
+                self._control(kind, data[at + HEADER.size : at + length])
             at += (length + 3) & ~3
 
-    def _learn(self, data: bytes, start: int, end: int) -> "_Shape":
+    def _learn(self, data: bytes, at: int, length: int) -> "_Shape":
         if len(self._shapes) >= MOST_SHAPES:
             self._shapes.clear()
-        shape = _Shape(data, start, end)
-        self._shapes[end - start + HEADER.size] = shape
+        shape = self._shapes[length] = _Shape(data, at, length)
         return shape
 
     def _control(self, kind: int, body: bytes) -> None:
@@ -261,30 +259,52 @@ ABSENT = 6  # how many values follow those of the message
 class _Shape:
     """How messages with the same attributes, in the same order, are read."""
 
-    __slots__ = ("headers", "pick", "unpack_from")
+    __slots__ = ("attributes", "header", "iter_unpack", "pick", "step")
 
-    def __init__(self, data: bytes, start: int, end: int) -> None:
+    def __init__(self, data: bytes, at: int, length: int) -> None:
+        start, end = at + HEADER.size, at + length
         if end - start < MESSAGE_BYTES:
             raise odd_answer(f"a socket in {end - start} bytes")
-        form = [MESSAGE]
+        form = [HEADER.format, MESSAGE]
         headers: list[int] = []
         kept: dict[int, int] = {}
-        for kind, at, length in attributes(data, start + MESSAGE_BYTES, end):
-            place, number = KEPT.get(kind & NLA_TYPE_MASK, (None, ""))
-            if number and struct.calcsize(f"={number}") != length:
-                raise odd_answer(f"attribute {kind} of {length} bytes")
-            if place is not None:
-                kept[place] = MESSAGE_FIELDS + 2 * len(headers) + 1
+        for kind, place, size in attributes(data, start + MESSAGE_BYTES, end):
+            to, number = KEPT.get(kind & NLA_TYPE_MASK, (None, ""))
+            if number and struct.calcsize(f"={number}") != size:
+                raise odd_answer(f"attribute {kind} of {size} bytes")
+            if to is not None:
+                kept[to] = FIELDS + 2 * len(headers) + 1
             # The last attribute may lack its padding.
-            padding = min(-length % 4, end - at - length)
-            form.append(f"I{number or f'{length}s'}{padding}x")
-            headers += struct.unpack_from("=I", data, at - ATTRIBUTE.size)
-        parsed = struct.Struct("".join(form))
-        many = MESSAGE_FIELDS + 2 * len(headers)
-        places = [kept.get(n, many + n) for n in range(ABSENT)]
-        self.unpack_from = parsed.unpack_from
-        self.headers = tuple(headers)
-        self.pick = itemgetter(*range(MESSAGE_FIELDS), *places)
+            padding = min(-size % 4, end - place - size)
+            form.append(f"I{number or f'{size}s'}{padding}x")
+            headers += struct.unpack_from("=I", data, place - ATTRIBUTE.size)
+        # Up to four bytes may follow the last attribute, and the message itself
+        # is padded, but for the last one of a datagram.
+        parsed = struct.calcsize("".join(form))
+        self.step = (length + 3) & ~3
+        form.append(f"{self.step - parsed}x")
+        places = [kept.get(n, FIELDS + 2 * len(headers) + n) for n in range(ABSENT)]
+        self.iter_unpack = struct.Struct("".join(form)).iter_unpack
+        self.header = HEADER.unpack_from(data, at)
+        self.attributes = tuple(headers)
+        self.pick = itemgetter(*range(HEADER_FIELDS, FIELDS), *places)
+
+    def read(self, data: bytes, at: int, reader: DumpReader) -> int:
+        """Read the messages of this form from here on; return how many."""
+        many = (len(data) - at) // self.step
+        piece = memoryview(data)[at : at + many * self.step]
+        if not many:  # the last one, not padded
+            many = 1
+            piece = memoryview(data[at:] + bytes(at + self.step - len(data)))
+        header, headers = self.header, self.attributes
+        pick, absent, make = self.pick, reader.absent, tuple.__new__
+        append, count = reader.rows.append, 0
+        for values in self.iter_unpack(piece):
+            if values[:HEADER_FIELDS] != header or values[FIELDS::2] != headers:
+                break
+            append(make(DiagRow, pick(values + absent)))
+            count += 1
+        return count
 
 
 def acknowledged(data: bytes, *, sequence: int) -> int | None:

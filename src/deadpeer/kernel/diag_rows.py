@@ -165,8 +165,8 @@ class DiagRow(NamedTuple):
     @property
     def cookie_bytes(self) -> bytes:
         """The cookie as ``getsockopt(SO_COOKIE)`` gives it, on the same machine."""
-        low, high = self.id[40:44], self.id[44:48]
-        return low + high if LITTLE else high + low
+        whole = self.id[COOKIE_AT:]
+        return whole if LITTLE else whole[4:] + whole[:4]
 
     @property
     def interface(self) -> int:

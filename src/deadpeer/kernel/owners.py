@@ -20,8 +20,7 @@ from deadpeer.errors import UnsupportedError
 
 __all__ = ["Holder", "Owners", "find_owners"]
 
-PREFIX = "socket:["
-DIGITS = slice(len(PREFIX), -1)
+PREFIX = "socket:["  # eight characters; then the inode, and a bracket
 
 
 class Holder(NamedTuple):
@@ -43,14 +42,14 @@ class Owners:
     Who holds which sockets.
 
     Args:
-        first: Inode to one holder, the lowest process and there the first
-            descriptor that was found.
+        first: Inode to one holder (process and descriptor), of the lowest
+            process and there the first descriptor that was found.
         others: Inode to the further holders, for the few sockets that have any.
         unreadable: The processes that may not be looked into.
     """
 
-    first: dict[int, Holder] = field(default_factory=dict)
-    others: dict[int, list[Holder]] = field(default_factory=dict)
+    first: dict[int, tuple[int, int]] = field(default_factory=dict)
+    others: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     unreadable: tuple[int, ...] = ()
 
     def of(self, inode: int) -> tuple[Holder, ...]:
@@ -63,7 +62,7 @@ class Owners:
         first = self.first.get(inode)
         if first is None:
             return ()
-        return (first, *self.others.get(inode, ()))
+        return tuple(map(Holder._make, (first, *self.others.get(inode, ()))))
 
 
 def find_owners(pids: Iterable[int] | None = None) -> Owners:
@@ -78,8 +77,8 @@ def find_owners(pids: Iterable[int] | None = None) -> Owners:
     Raises:
         UnsupportedError: There is no ``/proc``.
     """
-    first: dict[int, Holder] = {}
-    others: dict[int, list[Holder]] = {}
+    first: dict[int, tuple[int, int]] = {}
+    others: dict[int, list[tuple[int, int]]] = {}
     unreadable: list[int] = []
     for pid in sorted(all_pids() if pids is None else pids):
         try:
@@ -110,23 +109,24 @@ def all_pids() -> list[int]:
 
 
 def _look_into(
-    pid: int, first: dict[int, Holder], others: dict[int, list[Holder]]
+    pid: int,
+    first: dict[int, tuple[int, int]],
+    others: dict[int, list[tuple[int, int]]],
 ) -> None:
-    readlink = os.readlink
+    readlink, keep = os.readlink, first.setdefault
     folder = os.open(f"/proc/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for name in os.listdir(folder):  # noqa: PTH208 - it is a descriptor
             try:
                 target = readlink(name, dir_fd=folder)
-            except OSError as error:
-                if isinstance(error, PermissionError):
-                    raise
+            except PermissionError:
+                raise
+            except OSError:
                 continue  # closed in the meantime
-            if not target.startswith(PREFIX):
+            if target[:8] != PREFIX:
                 continue
-            inode = int(target[DIGITS])
-            holder = Holder(pid, int(name))
-            if first.setdefault(inode, holder) is not holder:
+            inode, holder = int(target[8:-1]), (pid, int(name))
+            if keep(inode, holder) is not holder:
                 others.setdefault(inode, []).append(holder)
     finally:
         os.close(folder)

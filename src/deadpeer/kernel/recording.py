@@ -238,10 +238,10 @@ def _holders(owners: Owners) -> list[tuple[int, Holder]]:
 
 
 def _owners(content: dict[str, Any]) -> Owners:
-    first: dict[int, Holder] = {}
-    others: dict[int, list[Holder]] = {}
+    first: dict[int, tuple[int, int]] = {}
+    others: dict[int, list[tuple[int, int]]] = {}
     for inode, pid, fd in _list(content["holders"]):
-        holder = Holder(_number(pid), _number(fd))
+        holder = (_number(pid), _number(fd))
         if first.setdefault(_number(inode), holder) is not holder:
             others.setdefault(inode, []).append(holder)
     unreadable = tuple(_number(pid) for pid in _list(content["unreadable"]))

@@ -3,9 +3,9 @@ The keepalive settings of very many sockets of other processes, quickly.
 
 Nothing that the kernel exports tells them (inet_diag shows that the keepalive
 timer is armed, and not how long it will be), so each socket is borrowed for an
-instant and asked. That takes eight system calls a socket, hence the one trick here:
-the copies all get the same number (the lowest that is free), so one Python object
-serves for all of them.
+instant and asked. That takes seven system calls a socket and more, hence the two
+tricks here: they are borrowed some at a time, and as each batch gets the same
+numbers (the lowest that are free), the Python objects on those serve for all.
 
 A descriptor may be closed, and its number be another socket's, between the dump
 and the look: each socket's cookie is asked for and compared.
@@ -19,12 +19,11 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import groupby
-from operator import attrgetter
+from functools import partial
 from socket import IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET
 from typing import Any, NamedTuple, Self
 
-from deadpeer.errors import AccessDenied, ConfigError, DeadPeerError, KernelRefused
+from deadpeer.errors import AccessDenied, ConfigError, DeadPeerError
 from deadpeer.kernel.borrow import Lender
 
 __all__ = ["SettingsOf", "SocketSettings", "Wanted", "settings_of"]
@@ -36,6 +35,13 @@ TCP_KEEPIDLE = 4
 TCP_KEEPINTVL = 5
 TCP_KEEPCNT = 6
 TCP_USER_TIMEOUT = 18
+
+LEVELS = (SOL_SOCKET, IPPROTO_TCP, IPPROTO_TCP, IPPROTO_TCP, IPPROTO_TCP)
+OPTIONS = (SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_USER_TIMEOUT)
+
+# How many are borrowed at a time: their owner's close() waits for so long to
+# reach the peer, and a process has 1024 descriptors at least.
+BATCH = 128
 
 # The number belongs to something else by now.
 NO_SOCKET = (errno.EBADF, errno.ENOTSOCK)
@@ -102,111 +108,114 @@ def settings_of(wanted: Iterable[Wanted]) -> SettingsOf:
     Nothing is changed, and no flag that is shared with the owners is touched.
 
     Args:
-        wanted: The sockets. Those of one process are best handed in together.
+        wanted: The sockets, in any order.
 
     Raises:
         UnsupportedError: This is not Linux 5.6 or later.
     """
+    groups: dict[int, list[Wanted]] = {}
+    for one in wanted:
+        groups.setdefault(one[0], []).append(one)
     found: dict[bytes, SocketSettings] = {}
     gone: list[bytes] = []
     refused: dict[int, DeadPeerError] = {}
-    same: dict[SocketSettings, SocketSettings] = {}
-    with _Slot() as slot:
-        for pid, group in groupby(wanted, key=attrgetter("pid")):
-            if pid in refused:
-                continue
-            sockets = list(group)
+    with _Numbers() as numbers:
+        for pid, sockets in groups.items():
             try:
                 with Lender(pid) as lender:
-                    for _, fd, cookie in sockets:
-                        settings = slot.ask(lender, fd, cookie)
-                        if settings is None:
-                            gone.append(cookie)
-                        else:
-                            found[cookie] = same.setdefault(settings, settings)
+                    for at in range(0, len(sockets), BATCH):
+                        numbers.ask(lender, sockets[at : at + BATCH], found)
             except ConfigError:
-                # It ended, and its sockets may live on in others.
-                gone += (cookie for _, _, cookie in sockets)
+                pass  # it ended, and its sockets may live on in others
             except AccessDenied as error:
                 refused[pid] = error
+                continue
+            gone += (cookie for _, _, cookie in sockets if cookie not in found)
     return SettingsOf(settings=found, gone=tuple(gone), refused=refused)
 
 
-class _Slot:
-    """A number that borrowed descriptors get, and the Python object on it."""
+class _Numbers:
+    """
+    The numbers that borrowed descriptors get, and the Python objects on them.
+
+    An object outlives the descriptor that it was made on, for the next one that
+    gets its number; it is never the one to close it.
+    """
 
     def __init__(self) -> None:
-        self._number = -1
-        self._socket: socket.socket | None = None
+        self._sockets: dict[int, socket.socket] = {}
+        self._askers: dict[int, Callable[..., Any]] = {}
+        self._same: dict[tuple[int | None, ...], SocketSettings] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._forget()
+        for made in self._sockets.values():
+            made.detach()
 
-    def ask(self, lender: Lender, fd: int, cookie: bytes) -> SocketSettings | None:
-        """Return the settings of the socket with the cookie; None if it is gone."""
+    def ask(
+        self, lender: Lender, sockets: list[Wanted], found: dict[bytes, SocketSettings]
+    ) -> None:
+        """Ask those that are still where they had been."""
+        copies = lender.take_all([fd for _, fd, _ in sockets])
+        same, askers = self._same, self._askers
         try:
-            number = lender.take(fd)
-        except KernelRefused as error:
-            if error.errno != errno.EBADF:
-                raise
-            return None
-        try:
-            if number != self._number or self._socket is None:
-                self._socket = self._put(number)
-            return _settings(self._socket.getsockopt, cookie)
-        except OSError as error:
-            if error.errno not in NO_SOCKET:
-                raise
-            return None
+            for (_, _, cookie), number in zip(sockets, copies, strict=True):
+                if number < 0:
+                    continue
+                try:
+                    get = askers.get(number) or self._asker(number)
+                    if get(SOL_SOCKET, SO_COOKIE, COOKIE_BYTES) == cookie:
+                        values = _values(get)
+                        found[cookie] = same.get(values) or self._new(values)
+                except OSError as error:
+                    if error.errno not in NO_SOCKET:
+                        raise
         finally:
-            os.close(number)
+            _close(copies)
 
-    def _put(self, number: int) -> socket.socket:
-        self._forget()
+    def _asker(self, number: int) -> Callable[..., Any]:
         # The type keeps Python from setting the socket non-blocking, its owner's
         # too, where socket.setdefaulttimeout() was used.
         quiet = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
         made = socket.socket(socket.AF_INET, quiet, 0, fileno=number)
-        self._number = number
+        self._sockets[number] = made
+        self._askers[number] = made.getsockopt
+        return made.getsockopt
+
+    def _new(self, values: tuple[int | None, ...]) -> SocketSettings:
+        on, idle, interval, probes, user_timeout = values
+        made = SocketSettings(bool(on), idle, interval, probes, user_timeout)
+        self._same[values] = made
         return made
 
-    def _forget(self) -> None:
-        # Whatever has the number now, it is not for this object to close.
-        if self._socket is not None:
-            self._socket.detach()
-        self._socket, self._number = None, -1
 
-
-def _settings(get: Callable[..., Any], cookie: bytes) -> SocketSettings | None:
-    if get(SOL_SOCKET, SO_COOKIE, COOKIE_BYTES) != cookie:
-        return None
+def _values(get: Callable[..., Any]) -> tuple[int | None, ...]:
     try:
-        return SocketSettings(
-            get(SOL_SOCKET, SO_KEEPALIVE) != 0,
-            get(IPPROTO_TCP, TCP_KEEPIDLE),
-            get(IPPROTO_TCP, TCP_KEEPINTVL),
-            get(IPPROTO_TCP, TCP_KEEPCNT),
-            get(IPPROTO_TCP, TCP_USER_TIMEOUT),
-        )
+        return tuple(map(get, LEVELS, OPTIONS))
     except OSError as error:
         if error.errno not in UNKNOWN_OPTION:
             raise
-    return SocketSettings(
-        get(SOL_SOCKET, SO_KEEPALIVE) != 0,
-        _or_none(get, TCP_KEEPIDLE),
-        _or_none(get, TCP_KEEPINTVL),
-        _or_none(get, TCP_KEEPCNT),
-        _or_none(get, TCP_USER_TIMEOUT),
-    )
+    return tuple(map(partial(_or_none, get), LEVELS, OPTIONS))
 
 
-def _or_none(get: Callable[..., Any], option: int) -> int | None:
+def _or_none(get: Callable[..., Any], level: int, option: int) -> int | None:
     try:
-        return int(get(IPPROTO_TCP, option))
+        return int(get(level, option))
     except OSError as error:
         if error.errno not in UNKNOWN_OPTION:
             raise
         return None
+
+
+def _close(copies: list[int]) -> None:
+    """Close what was borrowed; at one go where the numbers are in one piece."""
+    ours = sorted(copy for copy in copies if copy >= 0)
+    if not ours:
+        return
+    if ours[-1] - ours[0] + 1 == len(ours):
+        os.closerange(ours[0], ours[-1] + 1)
+        return
+    for copy in ours:
+        os.close(copy)
