@@ -148,3 +148,9 @@ def test_size_counts_what_is_held_and_each_thing_once():
 
     assert 100_000 < size_of([big, big]) < 100_500
     assert size_of(Good()) < 2_000
+
+
+@pytest.mark.parametrize("interval", [0, -1.0, math.nan])
+def test_beats_have_a_time_between_them(interval):
+    with pytest.raises(ConfigError, match="interval"):
+        check_detector(Good, interval=interval)

@@ -1,6 +1,7 @@
 """Every driver tells what the simulated one tells; and one that does not is caught."""
 
 import asyncio
+import gc
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from deadpeer.aio.guarding import Guard
 from deadpeer.aio.warden import TICK
 from deadpeer.core.events import Change, Died, Online, Reason, Suspected, WatcherLate
 from deadpeer.core.judge import NO_FACTS, PUNCTUAL
-from deadpeer.errors import ConfigError
+from deadpeer.errors import ConfigError, LocalProtocolError
 from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.testing import (
     SCRIPTS,
@@ -40,7 +41,9 @@ A_TICK_OFF = {"tolerance": 1.01 * TICK, "tick": TICK}
 
 # A fifth of a second of silence, and one for the answer.
 QUICK = 0.2
-REAL = [one.scaled(QUICK) for one in SCRIPTS.values() if not one.is_virtual]
+# Not where the kernels' own timers matter: they are as slow as ever.
+PLAYED_ANYWHERE = [one for one in SCRIPTS.values() if not one.is_virtual]
+REAL = [one.scaled(QUICK) for one in PLAYED_ANYWHERE]
 BUSY_MACHINE = 5
 
 BLOCKED = SCRIPTS["answers while the watcher is blocked"]
@@ -290,6 +293,47 @@ def test_a_playback_on_a_late_machine_is_repeated_and_a_punctual_one_is_not():
     assert (late.played, punctual.played) == (3, 1)
 
 
+@pytest.mark.parametrize("lateness", [6.0, 60.0])
+def test_on_a_machine_as_late_as_the_script_is_long_nothing_is_proven(lateness):
+    late = Telling(Online(0.0), lateness=lateness)
+    with pytest.raises(AssertionError, match="nothing that could be compared"):
+        check_driver(lambda: late, scripts=[DIES])
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        {"scripts": []},
+        {"scripts": ["dies idle"]},
+        {"scripts": SCRIPTS},
+        {"attempts": 0},
+        {"attempts": 1.5},
+        {"tolerance": float("inf")},
+        {"tolerance": float("nan")},
+        {"tolerance": "0.1"},
+        {"tick": -0.1},
+        {"tick": float("nan")},
+        {"tick": "0.1"},
+    ],
+    ids=str,
+)
+def test_a_contract_that_everybody_would_keep_is_refused(nothing):
+    silent = Telling(Online(0.0))
+    with pytest.raises(ConfigError) as caught:
+        check_driver(lambda: silent, **{"scripts": [DIES]} | nothing)
+    assert caught.value.field in nothing
+    assert silent.played == 0
+
+
+def test_a_tolerance_as_long_as_the_script_accepts_nobody():
+    with pytest.raises(AssertionError, match="nothing that could be compared"):
+        check_driver(lambda: Telling(Online(0.0)), scripts=[DIES], tolerance=100)
+
+
+def test_one_script_is_enough():
+    check_driver(lambda: Telling(*simulate(DIES)), scripts=DIES)
+
+
 # The simulation itself.
 
 
@@ -337,6 +381,10 @@ BEAT = Heartbeat(interval=1, timeout=1)
             [Step(1, Act.BLOCK, 2), Step(2, Act.SAY), Step(2.5, Act.PAUSE)],
             "the watcher is busy until 3.01 s",
         ),
+        ([Step("1", Act.SAY)], "cannot be"),
+        ([Step(1, "explodes")], "cannot do"),
+        ([(1, Act.SAY)], "cannot do"),
+        ([Step(1, Act.SLOW, 0)], "cannot be"),
     ],
 )
 def test_a_script_that_cannot_be_is_refused(steps, said):
@@ -345,11 +393,9 @@ def test_a_script_that_cannot_be_is_refused(steps, said):
     assert said in f"{caught.value} {caught.value.hint}"
 
 
-@pytest.mark.parametrize("script", SCRIPTS.values(), ids=list(SCRIPTS))
+@pytest.mark.parametrize("script", PLAYED_ANYWHERE, ids=lambda script: script.name)
 def test_a_scaled_script_is_the_same_faster(script):
     slow, fast = simulate(script), simulate(script.scaled(0.5))
-    if script.is_virtual:  # the kernels' own timers are as slow as ever
-        return
     assert [type(one) for one in fast] == [type(one) for one in slow]
     assert [2 * one.at for one in fast] == pytest.approx([one.at for one in slow])
 
@@ -363,6 +409,21 @@ def test_no_real_socket_plays_what_needs_virtual_time():
     near, far = socket.socketpair()
     with near, far, pytest.raises(ConfigError, match="needs virtual time"):
         ScriptedPeer(far, SCRIPTS["the cable is pulled"])
+
+
+def test_what_no_real_socket_plays_leaves_none_open():
+    asked = SocketDriver(lambda *_: ())
+    with pytest.raises(ConfigError, match="needs virtual time"):
+        asked.play(SCRIPTS["the cable is pulled"])
+    gc.collect()  # what was left open would warn, and a warning is an error
+
+
+def test_a_peer_plays_its_script_once():
+    near, far = socket.socketpair()
+    with near, far, ScriptedPeer(far, DIES) as peer:
+        peer.begin()
+        with pytest.raises(LocalProtocolError, match="begun before"):
+            peer.begin()
 
 
 def test_the_page_shows_the_example_as_it_is():

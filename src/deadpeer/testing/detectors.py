@@ -13,6 +13,7 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 
 from deadpeer.core.detectors import Detector
 from deadpeer.errors import ConfigError
+from deadpeer.policy.keepalive import require_seconds
 
 __all__ = ["check_detector"]
 
@@ -44,10 +45,12 @@ def check_detector(
 
     Raises:
         AssertionError: A law is broken; the message says which, and when.
+        ConfigError: *interval* is no duration.
 
     >>> from deadpeer.core.detectors import Fixed
     >>> check_detector(lambda: Fixed(interval=1, margin=2))
     """
+    require_seconds("interval", interval)
     _check_empty(make())
     for name, beats in scripts(interval):
         detector = make()

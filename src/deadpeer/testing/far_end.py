@@ -246,7 +246,7 @@ class FarOnLink:
             now: The present, in seconds.
 
         Raises:
-            ConfigError: A line is to take nothing at all.
+            ConfigError: The line that the script asks for cannot be.
         """
         if self._kernel.unread and self.far.reads:
             self.far.take(self._kernel.read(AT_ONCE, now=now), now=now)

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from deadpeer.core.events import Change
-from deadpeer.errors import ConfigError
+from deadpeer.errors import ConfigError, LocalProtocolError
 from deadpeer.testing.drivers import Playback
 from deadpeer.testing.far_end import FarEnd, Speech
 from deadpeer.testing.scripts import Act, Script, Step
@@ -75,7 +75,16 @@ class ScriptedPeer:
         )
 
     def begin(self) -> None:
-        """Begin the script: the watcher says that the peer is online."""
+        """
+        Begin the script: the watcher says that the peer is online.
+
+        Raises:
+            LocalProtocolError: It has begun before.
+        """
+        if self._began_at is not None:
+            raise LocalProtocolError(
+                "the script has begun before", hint="each play takes a peer of its own"
+            )
         self._began_at = time.monotonic()
         self._theirs.send(b"b")
 
@@ -170,9 +179,9 @@ class SocketDriver:
         Raises:
             ConfigError: The script needs a link that is made of numbers.
         """
-        near, far = _connected()
         speech = None if self._speech is None else self._speech()
-        with near, ScriptedPeer(far, script, speech=speech) as peer:
+        near, far = _connected()
+        with near, far, ScriptedPeer(far, script, speech=speech) as peer:
             changes = tuple(self._watch(near, script, peer.begin))
         return Playback(changes=changes, lateness=peer.lateness)
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from deadpeer.errors import ConfigError
 from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.policy.keepalive import require_seconds
+from deadpeer.policy.numbers import is_number
 
 __all__ = ["Act", "Script", "Step"]
 
@@ -102,8 +103,9 @@ class Script:
         precise: Whether it hangs on hundredths of a second.
 
     Raises:
-        ConfigError: The steps are not in order, an amount is no number, or the
-            watcher is to do something while it is blocked.
+        ConfigError: The steps are not in order, an amount is no number, nobody
+            knows what a step is, or the watcher is to do something while it is
+            blocked.
 
     >>> Script(name="dies", heartbeat=Heartbeat(interval=1, timeout=1), until=5,
     ...        steps=(Step(2.5, Act.FREEZE),)).of_watcher
@@ -121,8 +123,12 @@ class Script:
         require_seconds("until", self.until)
         require_seconds("delay", self.delay, zero=True)
         for step in self.steps:
-            if not (0 <= step.at < math.inf and 0 <= step.amount < math.inf):
-                raise self._wrong(f"cannot be: {step}", "give numbers, 0 or more")
+            if not (isinstance(step, Step) and isinstance(step.act, Act)):
+                raise self._wrong(f"cannot do {step!r}", "give Steps that do an Act")
+            if not (_can_be(step.at) and _can_be(step.amount)):
+                raise self._wrong(f"cannot be: {step!r}", "give numbers, 0 or more")
+            if step.act is Act.SLOW and not step.amount:
+                raise self._wrong(f"cannot be: {step}", "CUT takes nothing at all")
         for one, two in pairwise(self.steps):
             if two.at < one.at:
                 raise self._wrong(f"has {two} behind {one}", "sort them by time")
@@ -191,3 +197,7 @@ class Script:
             until=self.until * factor,
             delay=self.delay * factor,
         )
+
+
+def _can_be(amount: object) -> bool:
+    return is_number(amount) and 0 <= amount < math.inf

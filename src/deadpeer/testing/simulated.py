@@ -14,6 +14,7 @@ from deadpeer.core.events import Change, DrainDue, Event, PingDue, Reason
 from deadpeer.core.judge import Facts
 from deadpeer.core.monitor import Monitor
 from deadpeer.core.wheel import Wheel
+from deadpeer.policy.keepalive import require_seconds
 from deadpeer.testing.far_end import FarEnd, FarOnLink, Lines
 from deadpeer.testing.link_model import LinkModel, Shape, Side
 from deadpeer.testing.scripts import Act, Script, Step
@@ -43,6 +44,7 @@ def simulate(
         AssertionError: The monitor never stops asking to be called.
         ConfigError: *tick* is no duration.
     """
+    require_seconds("tick", tick, zero=True)
     return Simulated(script, tick=tick, looks_first=looks_first).run()
 
 
