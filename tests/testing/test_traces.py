@@ -92,3 +92,32 @@ def test_a_queue_fills_and_drains():
 def test_what_would_be_sent_again_for_ever_is_refused():
     with pytest.raises(ConfigError, match="for ever"):
         passages(loss=1.0, resend_after=0.2)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"loss": 2.0},
+        {"loss": float("nan")},
+        {"burst_loss": -0.1},
+        {"delay": -1.0},
+        {"jitter": "0.1"},
+        {"step_every": 0},
+        {"stall_every": -4},
+        {"stall": 0},
+        {"resend_after": 0},
+        {"beats": -1},
+        {"beats": "10"},
+    ],
+    ids=str,
+)
+def test_weather_that_cannot_be_is_refused(wrong):
+    with pytest.raises(ConfigError) as caught:
+        passages(**wrong)
+    assert caught.value.field in wrong
+
+
+@pytest.mark.parametrize("interval", [0, -1.0, float("nan")])
+def test_an_interval_is_a_duration(interval):
+    with pytest.raises(ConfigError, match="interval"):
+        synthesize(Weather(), beats=3, chance=random.Random(1), interval=interval)  # noqa: S311

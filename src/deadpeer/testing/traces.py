@@ -23,8 +23,13 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from deadpeer.errors import ConfigError
+from deadpeer.policy.keepalive import require_seconds
+from deadpeer.policy.numbers import require_between, require_whole
 
 __all__ = ["Chance", "Passage", "Trace", "Weather", "synthesize"]
+
+# Months of beats, a second apart; a trace is kept in memory.
+MOST_BEATS = 10_000_000
 
 # Linux retransmits at least this often (include/net/tcp.h, TCP_RTO_MAX).
 LONGEST_RESEND = 120.0
@@ -90,6 +95,10 @@ class Weather:
         bloat_every: Mean seconds between fillings of a queue.
         bloat_for: Mean seconds from its first packet to its last.
         bloat: Seconds of delay when it is full.
+
+    Raises:
+        ConfigError: A value cannot be, or every segment is lost and sent again for
+            ever.
     """
 
     delay: float = 0.05
@@ -106,6 +115,27 @@ class Weather:
     bloat_every: float = math.inf
     bloat_for: float = 1.0
     bloat: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("delay", "jitter", "step", "bloat"):
+            require_seconds(name, getattr(self, name), zero=True)
+        for name in ("burst", "stall", "bloat_for"):
+            require_seconds(name, getattr(self, name))
+        for name in ("burst_every", "stall_every", "step_every", "bloat_every"):
+            if getattr(self, name) != math.inf:
+                require_seconds(name, getattr(self, name))
+        for name in ("loss", "burst_loss"):
+            require_between(name, getattr(self, name), 0, 1)
+        if self.resend_after is None:
+            return
+        require_seconds("resend_after", self.resend_after)
+        if max(self.loss, self.burst_loss) >= 1:
+            raise ConfigError(
+                "a segment that is always lost is sent again for ever",
+                hint="give a loss below 1, or resend_after=None",
+                field="loss",
+                value=self.loss,
+            )
 
 
 class Events:
@@ -196,20 +226,15 @@ def synthesize(
         interval: Seconds between beats.
 
     Raises:
-        ConfigError: Every segment is lost and sent again for ever.
+        ConfigError: *beats* is no count, or *interval* no duration.
 
     >>> import random
     >>> trace = synthesize(Weather(loss=0.5), beats=10, chance=random.Random(1))
     >>> len(trace.passages), sum(p.arrived_at is None for p in trace.passages)
     (10, 5)
     """
-    if max(weather.loss, weather.burst_loss) >= 1 and weather.resend_after is not None:
-        raise ConfigError(
-            "a segment that is always lost is sent again for ever",
-            hint="give a loss below 1, or resend_after=None",
-            field="loss",
-            value=weather.loss,
-        )
+    require_whole("beats", beats, 1, MOST_BEATS)
+    require_seconds("interval", interval)
     path = Path(weather, chance)
     stalls = Events(every=weather.stall_every, chance=chance)
     passages = []
