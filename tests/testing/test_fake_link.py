@@ -7,7 +7,7 @@ import ssl
 
 import pytest
 
-from deadpeer.errors import ConfigError
+from deadpeer.errors import ConfigError, LocalProtocolError
 from deadpeer.testing import (
     FakeLink,
     FakeTransport,
@@ -326,6 +326,33 @@ def test_a_link_has_two_ends():
         await recorders(link)
         with pytest.raises(ConfigError):
             link.connect(Recorder, Recorder)
+
+    run(main())
+
+
+def test_a_protocol_that_cannot_be_made_leaves_the_link_as_it_was():
+    async def main() -> None:
+        link = FakeLink()
+        with pytest.raises(ZeroDivisionError):
+            link.connect(Recorder, lambda: 1 / 0)  # type: ignore[return-value]
+        left, _, _, far = await recorders(link)
+        left.write(b"x")
+        await asyncio.sleep(1)
+        assert far.data == b"x"
+
+    run(main())
+
+
+@pytest.mark.parametrize("fault", [FakeLink.freeze, FakeLink.thaw, FakeLink.reboot])
+def test_an_end_has_to_be_there_before_something_happens_to_it(fault):
+    async def main() -> None:
+        link = FakeLink()
+        with pytest.raises(LocalProtocolError, match="no ends yet"):
+            fault(link, RIGHT)
+        await recorders(link)
+        with pytest.raises(ConfigError, match="give Side"):
+            fault(link, "nowhere")
+        fault(link, RIGHT)
 
     run(main())
 

@@ -279,6 +279,9 @@ def test_what_was_written_before_a_close_is_still_delivered():
         {"loss": -0.1},
         {"loss": 1.1},
         {"loss": math.nan},
+        {"loss": "0.1"},
+        {"bandwidth": "1000"},
+        {"bandwidth": None},
     ],
 )
 def test_a_shape_that_cannot_be_is_refused(bad):
@@ -296,6 +299,16 @@ def test_a_buffer_that_cannot_be_is_refused(bad):
         LinkModel(now=0.0, **bad)
 
     assert caught.value.field in bad
+
+
+@pytest.mark.parametrize("fault", [LinkModel.cut, LinkModel.reset])
+def test_a_link_has_two_sides(fault):
+    link = link_of()
+    with pytest.raises(ConfigError) as caught:
+        fault(link, towards="nowhere")
+
+    assert caught.value.field == "towards"
+    assert not any(kernel.failed for kernel in link.kernels.values())
 
 
 def test_jitter_and_loss_need_a_source_of_chance():

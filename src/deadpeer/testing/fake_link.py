@@ -13,9 +13,9 @@ import math
 import random
 from collections.abc import Callable, Iterator
 
-from deadpeer.errors import ConfigError
+from deadpeer.errors import ConfigError, LocalProtocolError
 from deadpeer.testing.fake_transport import FakeTransport
-from deadpeer.testing.link_model import LinkModel, Shape, Side
+from deadpeer.testing.link_model import LinkModel, Shape, Side, require_side
 
 __all__ = ["FakeLink", "fake_streams"]
 
@@ -88,9 +88,10 @@ class FakeLink:
         """
         if self._ends:
             raise ConfigError("the link has its ends", hint="make a link for each pair")
-        for side, factory in zip(Side, (left, right), strict=True):
+        protocols = left(), right()  # or none of them
+        for side, protocol in zip(Side, protocols, strict=True):
             self._ends[side] = FakeTransport(
-                self.loop, self.model.kernels[side], self.settle, factory(), side
+                self.loop, self.model.kernels[side], self.settle, protocol, side
             )
         return self._ends[Side.LEFT], self._ends[Side.RIGHT]
 
@@ -100,6 +101,9 @@ class FakeLink:
 
         Args:
             towards: Swallow only what travels to that side.
+
+        Raises:
+            ConfigError: There is no such side.
         """
         with self._changing():
             self.model.cut(towards=towards)
@@ -115,6 +119,9 @@ class FakeLink:
 
         Args:
             towards: The side that is told; both if None.
+
+        Raises:
+            ConfigError: There is no such side.
         """
         with self._changing():
             self.model.reset(towards=towards)
@@ -128,7 +135,7 @@ class FakeLink:
             towards: The side that the one wire leads to; both if None.
 
         Raises:
-            ConfigError: The shape cannot be.
+            ConfigError: The shape cannot be, or there is no such side.
         """
         with self._changing():
             self.model.reshape(shape, towards=towards)
@@ -141,6 +148,10 @@ class FakeLink:
 
         Args:
             side: Which end.
+
+        Raises:
+            ConfigError: There is no such end.
+            LocalProtocolError: The link has no ends yet.
         """
         with self._changing():
             self.freeze(side)
@@ -155,8 +166,12 @@ class FakeLink:
 
         Args:
             side: Which end.
+
+        Raises:
+            ConfigError: There is no such end.
+            LocalProtocolError: The link has no ends yet.
         """
-        self._ends[side].freeze()
+        self._end(side).freeze()
 
     def thaw(self, side: Side) -> None:
         """
@@ -164,8 +179,12 @@ class FakeLink:
 
         Args:
             side: Which end.
+
+        Raises:
+            ConfigError: There is no such end.
+            LocalProtocolError: The link has no ends yet.
         """
-        self._ends[side].thaw()
+        self._end(side).thaw()
 
     def settle(self) -> None:
         """Let happen what is due, and arrange to be called for the next thing."""
@@ -179,6 +198,14 @@ class FakeLink:
             self._handle = None
         if instant < math.inf:
             self._handle = self._call_at(instant, self._happen)
+
+    def _end(self, side: Side) -> FakeTransport:
+        side = require_side("side", side)
+        if not self._ends:
+            raise LocalProtocolError(
+                "the link has no ends yet", hint="connect() makes them"
+            )
+        return self._ends[side]
 
     def _happen(self) -> None:
         self._handle = None

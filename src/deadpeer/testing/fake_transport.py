@@ -1,6 +1,8 @@
 """One end of a ``FakeLink``: asyncio's transport over a kernel made of numbers."""
 
 import asyncio
+import errno
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -125,7 +127,7 @@ class FakeTransport(asyncio.Transport):
             return
         self._settle()
         if self._kernel.failed and not self._waiting and not self._frozen:
-            self._force_close(ConnectionResetError(104, "Connection reset by peer"))
+            self._fail()
             return
         self._waiting += data
         self._flush()
@@ -240,7 +242,7 @@ class FakeTransport(asyncio.Transport):
         if self._frozen or self._lost or not self._started:
             return False
         kernel = self._kernel
-        if self._waiting and (kernel.failed or self._has_room()):
+        if self._waiting and (kernel.failed or kernel.room):
             return True
         if self._closing or self._paused:
             return False
@@ -253,24 +255,21 @@ class FakeTransport(asyncio.Transport):
             if kernel.unread:
                 self._call(self._read)
             elif kernel.failed:
-                self._force_close(ConnectionResetError(104, "Connection reset by peer"))
+                self._fail()
             elif kernel.eof and not self._ended:
                 self._ended = True
                 self._call(self._end)
         if not self._waiting or self._lost:
             return
         if kernel.failed:
-            self._force_close(ConnectionResetError(104, "Connection reset by peer"))
-        elif self._has_room():
+            self._fail()
+        elif kernel.room:
             self._flush()
             self._after_flush()
 
     def _start(self) -> None:
         self._started = True
         self._settle()
-
-    def _has_room(self) -> bool:
-        return self._kernel.room > 0
 
     def _read(self) -> None:
         now, protocol = self._loop.time(), self._protocol
@@ -303,6 +302,10 @@ class FakeTransport(asyncio.Transport):
             self._force_close(None)
         elif self._ending:
             self._kernel.shutdown(now=self._loop.time())
+
+    def _fail(self) -> None:
+        number = errno.ECONNRESET
+        self._force_close(ConnectionResetError(number, os.strerror(number)))
 
     # The name that asyncio's TLS calls.
     def _force_close(self, error: Exception | None) -> None:

@@ -12,13 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from deadpeer.errors import ConfigError
 from deadpeer.policy.keepalive import require_seconds
+from deadpeer.policy.numbers import is_number, require_between
 from deadpeer.testing.kernel_model import KernelModel, Segment
 
-__all__ = ["LinkModel", "Shape", "Side", "Timed", "Wire"]
+__all__ = ["LinkModel", "Shape", "Side", "Timed", "Wire", "require_side"]
 
 # The payload of an Ethernet frame with TCP timestamps, in bytes.
 MSS = 1448
@@ -60,10 +61,9 @@ class Shape:
     def __post_init__(self) -> None:
         require_seconds("delay", self.delay, zero=True)
         require_seconds("jitter", self.jitter, zero=True)
-        if not self.bandwidth > 0:
+        if not (is_number(self.bandwidth) and self.bandwidth > 0):
             raise _wrong("bandwidth", self.bandwidth, "bytes a second, more than zero")
-        if not 0 <= self.loss <= 1:
-            raise _wrong("loss", self.loss, "a share of the segments, 0 to 1")
+        require_between("loss", self.loss, 0, 1)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -249,7 +249,7 @@ class LinkModel:
             towards: The side that the one wire leads to; both if None.
 
         Raises:
-            ConfigError: The shape needs chance, and there is none.
+            ConfigError: The shape needs chance, and there is none, or no such side.
         """
         self._check(shape)
         for wire in self._towards(towards):
@@ -261,6 +261,9 @@ class LinkModel:
 
         Args:
             towards: Swallow only what travels to that side; everything if None.
+
+        Raises:
+            ConfigError: There is no such side.
         """
         for wire in self._towards(towards):
             wire.sever()
@@ -276,12 +279,15 @@ class LinkModel:
 
         Args:
             towards: The side that gets one; both if None.
+
+        Raises:
+            ConfigError: There is no such side.
         """
-        for side in [towards] if towards else Side:
+        for side in sides(towards):
             self.kernels[side].fail()
 
     def _towards(self, side: Side | None) -> list[Wire]:
-        return [self.wires[side]] if side else list(self.wires.values())
+        return [self.wires[one] for one in sides(side)]
 
     def _check(self, shape: Shape) -> None:
         if (shape.jitter or shape.loss) and self._chance is None:
@@ -290,6 +296,35 @@ class LinkModel:
                 hint="hand in a seeded source, such as random.Random(1).random",
                 field="chance",
             )
+
+
+def require_side(name: str, value: Any) -> Side:
+    """
+    Return *value* if it is an end of a link.
+
+    Args:
+        name: What the caller's argument is called, for the error.
+        value: The end.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if value not in tuple(Side):
+        raise _wrong(name, value, "Side.LEFT or Side.RIGHT")
+    return Side(value)
+
+
+def sides(towards: Side | None) -> list[Side]:
+    """
+    Return the ends that are meant.
+
+    Args:
+        towards: One of them; both if None.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    return list(Side) if towards is None else [require_side("towards", towards)]
 
 
 def _no_chance() -> float:
