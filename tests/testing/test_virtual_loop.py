@@ -1,16 +1,23 @@
 """VirtualLoop: time that jumps, a block that is felt, and no outside."""
 
 import asyncio
+import gc
 import itertools
 import socket
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deadpeer.errors import ConfigError, SimulationStuck, UnsupportedError
+from deadpeer.errors import (
+    ConfigError,
+    LocalProtocolError,
+    SimulationStuck,
+    UnsupportedError,
+)
 from deadpeer.testing import VirtualLoop, run
 
 INSTANTS = st.floats(0, 1e9)
@@ -258,6 +265,20 @@ def test_what_reaches_outside_is_refused(reach_out):
     assert "FakeLink" in caught.value.hint
 
 
+def test_another_thread_is_refused_and_the_loops_own_is_not():
+    async def main() -> list[str]:
+        loop, ran = here(), list[str]()
+        with ThreadPoolExecutor(1) as threads:
+            asked = threads.submit(loop.call_soon_threadsafe, ran.append, "other")
+        with pytest.raises(UnsupportedError, match="another thread"):
+            asked.result()
+        loop.call_soon_threadsafe(ran.append, "own")
+        await asyncio.sleep(1)
+        return ran
+
+    assert run(main()) == ["own"]
+
+
 @pytest.mark.parametrize(
     "bad", [{"start": -1.0}, {"start": float("nan")}, {"limit": 0}, {"limit": 1.5}]
 )
@@ -289,3 +310,23 @@ def test_run_returns_and_raises_what_the_coroutine_does():
     assert run(answer()) == 42
     with pytest.raises(LookupError):
         run(fail())
+
+
+def test_what_is_no_coroutine_is_refused():
+    async def answer() -> int:
+        return 42
+
+    with pytest.raises(ConfigError, match="no coroutine"):
+        run(answer)
+
+
+def test_a_loop_in_a_loop_is_refused_and_leaves_nothing_behind():
+    async def answer() -> int:
+        return 42
+
+    async def main() -> None:
+        with pytest.raises(LocalProtocolError, match="runs here already"):
+            run(answer())
+        gc.collect()  # a coroutine that never ran would warn
+
+    run(main())

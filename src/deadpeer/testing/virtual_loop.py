@@ -14,13 +14,20 @@ import heapq
 import itertools
 import math
 import selectors
+import threading
 import types
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from deadpeer.errors import ConfigError, SimulationStuck, UnsupportedError
+from deadpeer.errors import (
+    ConfigError,
+    LocalProtocolError,
+    SimulationStuck,
+    UnsupportedError,
+)
 from deadpeer.policy.keepalive import require_seconds
+from deadpeer.policy.numbers import require_whole
 
 __all__ = ["VirtualLoop", "run"]
 
@@ -28,6 +35,8 @@ T = TypeVar("T")
 
 # A day of heartbeats every second takes about a million turns.
 MOST_TURNS = 10_000_000
+# Nobody waits for so many.
+LIMIT = 10**15
 # What a stuck simulation may still use to take down its tasks.
 LAST_TURNS = 10_000
 # How many waiting tasks an error names.
@@ -63,6 +72,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     _scheduled: list[asyncio.TimerHandle]
     _ready: Any
     _clock_resolution: float
+    _thread_id: int | None
 
     def __init__(
         self,
@@ -76,7 +86,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         selector.sealed = True
         try:
             require_seconds("start", start, zero=True)
-            _require_count(limit)
+            require_whole("limit", limit, 1, LIMIT)
         except ConfigError:
             self.close()
             raise
@@ -182,6 +192,19 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     # What would reach outside.
 
+    def call_soon_threadsafe(  # type: ignore[override]
+        self, callback: Any, *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.Handle:
+        """
+        Refuse another thread than the loop's own: it comes in at an instant of its own.
+
+        Raises:
+            UnsupportedError: Another thread asks.
+        """
+        if self._thread_id not in (None, threading.get_ident()):
+            raise _refusal("call_soon_threadsafe in another thread")
+        return super().call_soon_threadsafe(callback, *args, context=context)
+
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> NoReturn:  # type: ignore[override]  # noqa: ARG002
         """
         Refuse: a thread takes real time.
@@ -257,7 +280,8 @@ def run(
         What the coroutine returned.
 
     Raises:
-        ConfigError: *start* is no instant, or *limit* no count.
+        ConfigError: *start* is no instant, *limit* no count, or *main* no coroutine.
+        LocalProtocolError: An event loop runs here already.
         SimulationStuck: Nothing is left to happen, or the limit is reached.
 
     >>> async def day():
@@ -271,11 +295,30 @@ def run(
     def fresh() -> VirtualLoop:
         return VirtualLoop(start=start, limit=limit, io_first=io_first)
 
+    if not asyncio.iscoroutine(main):
+        raise ConfigError(
+            f"main={main!r} is no coroutine",
+            hint="call the async function, as in run(main())",
+            field="main",
+            value=main,
+        )
     try:
+        _require_no_loop()
         with asyncio.Runner(loop_factory=fresh) as runner:
             return runner.run(main)
     finally:
         main.close()  # a coroutine that never ran would warn
+
+
+def _require_no_loop() -> None:
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise LocalProtocolError(
+        f"run() makes a loop, and {loop!r} runs here already",
+        hint="await the coroutine, or call run() where no loop runs",
+    )
 
 
 def describe(task: asyncio.Task[Any]) -> str:
@@ -297,17 +340,6 @@ def describe(task: asyncio.Task[Any]) -> str:
     code = frame.f_code
     place = f"{Path(code.co_filename).name}:{frame.f_lineno}"
     return f"{task.get_name()} in {code.co_name} ({place})"
-
-
-def _require_count(limit: object) -> None:
-    if isinstance(limit, int) and not isinstance(limit, bool) and limit > 0:
-        return
-    raise ConfigError(
-        f"limit={limit!r} is not a count",
-        hint="give a whole number of turns, one or more",
-        field="limit",
-        value=limit,
-    )
 
 
 def _refusal(what: str) -> UnsupportedError:
