@@ -2,14 +2,12 @@
 
 import asyncio
 import os
-import subprocess
 import sys
 import textwrap
 import threading
-import time
 
 import pytest
-from tests.sync.stories import WAIT, Doing, child, wait_until
+from tests.sync.stories import WAIT, Doing, child, run, wait_until
 
 from deadpeer.errors import LocalProtocolError
 from deadpeer.sync import serve_peers
@@ -78,54 +76,6 @@ def test_a_callback_that_exits_ends_neither_the_loop_nor_who_waits_for_it():
 
     assert exited.wait(WAIT)
     assert home.call(seven, WAIT) == 7
-
-
-def test_an_interrupt_cancels_and_a_result_that_was_there_is_rescued():
-    """Ctrl+C in a thread that waits, in a process of its own."""
-    code = """
-        import asyncio, os, signal, sys, threading
-        from deadpeer.sync.background import background
-        home, rescued = background(), []
-
-        async def story(answers):
-            os.kill(os.getpid(), signal.SIGINT)
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                if answers:
-                    return "answer"  # as a queue does that was quicker
-                print("cancelled")
-                raise
-
-        for answers in (False, True):
-            try:
-                home.call(lambda: story(answers), rescue=rescued.append)
-            except KeyboardInterrupt:
-                print("interrupted")
-        print(rescued)
-    """
-
-    assert run(code).split() == [
-        "cancelled",
-        "interrupted",
-        "interrupted",
-        "['answer']",
-    ]
-
-
-def run(code, *args):
-    """Run code in a process of its own, which must end quietly and in time."""
-    began = time.monotonic()
-    ended = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(code), *map(str, args)],
-        capture_output=True,
-        text=True,
-        timeout=WAIT,
-        check=False,
-    )
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert time.monotonic() - began < WAIT / 2
-    return ended.stdout
 
 
 LIVE = """
@@ -372,3 +322,23 @@ def test_what_is_used_after_the_interpreters_end_is_an_error_not_a_hang():
         """
     )
     assert out.split() == ["LocalProtocolError", "after-the-end"] * 2
+
+
+def test_what_is_used_after_an_end_that_a_callback_held_up_is_no_hang_either():
+    out = run(
+        """
+        import atexit, threading
+        def late():
+            try:
+                peer.close()
+            except Exception as error:
+                print(type(error).__name__, error.breach)
+        atexit.register(late)  # before ours: it runs after
+        from deadpeer.sync import connect_peer, serve_peers
+        from deadpeer.sync.background import background
+        server = serve_peers(None, "127.0.0.1", 0)
+        peer = connect_peer("127.0.0.1", server.port)
+        background().tell(threading.Event().wait)
+        """
+    )
+    assert out.split() == ["LocalProtocolError", "after-the-end"]

@@ -6,7 +6,7 @@ import pytest
 from tests.sync.stories import QUICK, WAIT, Doing, wait_until
 
 from deadpeer.core.events import Closed, Online
-from deadpeer.errors import ConfigError, PeerClosed
+from deadpeer.errors import ConfigError, LocalProtocolError, PeerClosed
 from deadpeer.sync import connect_peer, serve_peers
 from deadpeer.sync.background import background
 
@@ -88,6 +88,33 @@ def test_close_says_goodbye_wakes_handlers_and_ends_serve_forever():
     with pytest.raises(ConnectionRefusedError):
         connect_peer(HOST, peer.peer.rpartition(":")[2])
     server.close()  # again is no error
+
+
+def test_a_close_that_is_refused_closes_nothing():
+    """It was forgotten: ``serve_forever`` ended, and the server went on."""
+    refused = []
+
+    def on_message(peer, message):
+        try:
+            server.close()
+        except LocalProtocolError as error:
+            refused.append(error.breach)
+        peer.send_nowait(message)
+
+    with serve_peers(None, HOST, 0, on_message=on_message) as server:
+        forever = Doing(server.serve_forever)
+        with connect_peer(HOST, server.port) as peer:
+            peer.send(b"close yourself")
+            assert peer.recv(WAIT) == b"close yourself"
+        with pytest.raises(ConfigError, match="within"):
+            server.close(within=-1)
+        assert server in background().servers
+        assert forever.thread.is_alive()
+        with connect_peer(HOST, server.port):
+            pass
+    forever.outcome()
+    assert refused == ["waits-for-itself"]
+    assert server not in background().servers
 
 
 def test_a_handler_that_does_not_end_holds_a_close_up_for_as_long_as_it_may():

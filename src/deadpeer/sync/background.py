@@ -21,8 +21,15 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Protocol, TypeVar
 from weakref import WeakSet
 
-from deadpeer.errors import DeadPeerError, LocalProtocolError
-from deadpeer.sync.errand import Errand, over
+from deadpeer.errors import DeadPeerError
+from deadpeer.policy.keepalive import require_seconds
+from deadpeer.sync.errand import Errand, Question
+from deadpeer.sync.refusals import (
+    blocks_a_loop,
+    is_over,
+    is_the_parents,
+    waits_for_itself,
+)
 from deadpeer.sync.workers import Workers
 
 __all__ = ["Background", "Resident", "background"]
@@ -65,8 +72,10 @@ class Background:
         self.workers = Workers()
         self.is_lost = False
         self._is_leaving = False
+        self._has_left = False
         self.servers: set[Resident] = set()
         self._residents: WeakSet[Any] = WeakSet()
+        self._unawaited: set[Any] = set()  # a loop holds its tasks weakly
         self._thread = threading.Thread(
             target=self._run, name="deadpeer background", daemon=True
         )
@@ -111,35 +120,41 @@ class Background:
 
         Args:
             function: What to run.
-            timeout: Seconds after which it is cancelled; None for never.
+            timeout: Seconds after which it is cancelled; 0 takes what is there,
+                None waits for ever.
             rescue: Called on the loop with a result that was there already when
                 the waiting thread was interrupted.
 
         Raises:
+            ConfigError: *timeout* is no number of seconds.
             TimeoutError: It was cancelled after *timeout*.
-            LocalProtocolError: This is the loop's own thread, or there is no
-                such loop any more.
+            LocalProtocolError: This is the loop's own thread, or another loop
+                runs on this one, or there is no such loop any more.
         """
         self.require_here()
-        if self.is_here:
-            raise _would_wait_for_itself()
         limited = function
         if timeout is not None:
+            require_seconds("timeout", timeout, zero=True)
             limited = functools.partial(_limited, function, timeout)
+        if timeout != 0:
+            self.require_may_wait()
+        elif self.is_here:
+            raise waits_for_itself()
         errand = Errand(self.loop, limited)
         try:
             errand.start()
             errand.wait()
             result: Result = errand.result()
         except BaseException:
-            if not errand.has_failed:  # then somebody interrupted the waiting
-                errand.cancel(rescue)
+            errand.give_up(rescue)
             raise
         return result
 
     def ask(self, function: Callable[..., Result], *args: Any) -> Result:
         """
         Return what a function returns on the loop; it must not wait.
+
+        Once asked, it is called, even if the asking thread is interrupted.
 
         Args:
             function: What to call, in any thread, the loop's own included.
@@ -151,7 +166,11 @@ class Background:
         self.require_here()
         if self.is_here:
             return function(*args)
-        return self.call(functools.partial(_called, function, *args))
+        question = Question(self.loop, functools.partial(function, *args))
+        question.start()
+        question.wait()
+        answer: Result = question.result()
+        return answer
 
     def tell(self, function: Callable[..., object], *args: Any) -> None:
         """
@@ -166,20 +185,41 @@ class Background:
         with contextlib.suppress(RuntimeError):  # the interpreter ends
             self.loop.call_soon_threadsafe(function, *args)
 
+    def spawn(self, coroutine: Coroutine[Any, Any, object]) -> None:
+        """
+        Have a coroutine run that nobody waits for; on the loop.
+
+        Args:
+            coroutine: What.
+        """
+        task = self.loop.create_task(coroutine)
+        self._unawaited.add(task)
+        task.add_done_callback(self._unawaited.discard)
+
     def require_here(self) -> None:
         """
         Refuse what belongs to the process that this one was forked from.
 
         Raises:
-            LocalProtocolError: It does.
+            LocalProtocolError: It does, or the interpreter is ending.
         """
+        if self._has_left:
+            raise is_over()
         if self.is_lost:
-            raise LocalProtocolError(
-                "this belongs to the process that this one was forked from",
-                hint="connect, serve or guard anew in the child; only the parent "
-                "can use what it has made",
-                breach="used-after-fork",
-            )
+            raise is_the_parents()
+
+    def require_may_wait(self) -> None:
+        """
+        Refuse to wait where an event loop would have to wait, too.
+
+        Raises:
+            LocalProtocolError: This is the loop's own thread, or another loop
+                runs on this one.
+        """
+        if self.is_here:
+            raise waits_for_itself()
+        if is_in_a_loop():
+            raise blocks_a_loop()
 
     # The end.
 
@@ -206,6 +246,7 @@ class Background:
         with contextlib.suppress(RuntimeError):
             self.loop.call_soon_threadsafe(self._start_to_leave)
             self._thread.join(PATIENCE)
+        self._has_left = True  # or was given up, since a callback blocks it
 
     def _start_to_leave(self) -> None:
         self._is_leaving = True
@@ -225,8 +266,13 @@ class Background:
         await asyncio.sleep(0)  # transports are closed a turn after they are told
 
 
-async def _called(function: Callable[..., Result], *args: Any) -> Result:
-    return function(*args)
+def is_in_a_loop() -> bool:
+    """Tell whether an event loop of asyncio runs on this thread right now."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 async def _limited(
@@ -250,15 +296,6 @@ def _of(resident: Resident) -> list[int]:
         return []
 
 
-def _would_wait_for_itself() -> LocalProtocolError:
-    return LocalProtocolError(
-        "this call waits for the background thread, and was made on it",
-        hint="callbacks run on that thread: use send_nowait or abort there, or hand "
-        "the work to a thread of yours",
-        breach="waits-for-itself",
-    )
-
-
 # The loop of this process.
 state: dict[str, Any] = {"lock": threading.Lock(), "loop": None, "is_ending": False}
 
@@ -272,7 +309,7 @@ def background() -> Background:
     """
     with state["lock"]:
         if state["is_ending"]:
-            raise over()
+            raise is_over()
         if state["loop"] is None:
             state["loop"] = Background()
         found: Background = state["loop"]

@@ -38,15 +38,14 @@ class Following(Iterator[Item], Generic[Item]):
         return self
 
     def __next__(self) -> Item:
-        if self._kept:
-            item = self._kept.popleft()
-        else:
-            item = self._background.call(self._next, rescue=self._kept.append)
+        item = self._background.call(self._next, rescue=self._kept.append)
         if item is END:
             raise StopIteration
         return item  # type: ignore[return-value]
 
     async def _next(self) -> Item | object:
+        if self._kept:
+            return self._kept.popleft()
         item = await anext(self._told, END)
         return END if item is END else self._shown(item)
 

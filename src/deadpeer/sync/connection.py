@@ -1,9 +1,8 @@
 """A connection that speaks our protocol, as a program of threads uses it."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
-from types import TracebackType
 from typing import Any, Self
 
 from deadpeer.aio.connection import Connection as AioConnection
@@ -14,14 +13,14 @@ from deadpeer.core.rtt import Rtt
 from deadpeer.core.states import State
 from deadpeer.errors import DeadPeerError, PeerClosed, PeerDead
 from deadpeer.policy.heartbeat import Heartbeat
-from deadpeer.policy.keepalive import require_seconds
 from deadpeer.sync.background import Background
+from deadpeer.sync.blocks import ClosedAtTheEnd
 from deadpeer.sync.changes import Following, as_told
 
-__all__ = ["Connection", "facing", "for_threads"]
+__all__ = ["Connection", "facing"]
 
 
-class Connection:
+class Connection(ClosedAtTheEnd):
     """
     A connection to a peer; made by ``connect_peer`` and ``serve_peers``.
 
@@ -37,8 +36,8 @@ class Connection:
     """
 
     def __init__(self, background: Background, inner: AioConnection) -> None:
+        super().__init__(background)
         self.session: Any = None
-        self._background = background
         self._aio = inner
         self._kept: deque[bytes] = deque()  # messages of interrupted waits
         inner.session = self  # the way back, for callbacks
@@ -154,13 +153,11 @@ class Connection:
             LocalProtocolError: Another thread waits for a message already, or
                 messages go to a callback.
         """
-        _require_timeout(timeout)
-        inner = self._inner
-        try:
-            return self._kept.popleft()
-        except IndexError:
-            pass
-        return self._background.call(inner.recv, timeout, rescue=self._kept.append)
+        return self._background.call(self._recv, timeout, rescue=self._kept.append)
+
+    async def _recv(self) -> bytes:
+        # On the loop, since what an interrupted wait had is rescued there.
+        return self._kept.popleft() if self._kept else await self._aio.recv()
 
     def __iter__(self) -> Self:
         return self
@@ -184,7 +181,6 @@ class Connection:
             ConfigError: *timeout* is no number of seconds.
             TimeoutError: It stands for longer than that.
         """
-        _require_timeout(timeout)
         return self._background.call(self._aio.wait_dead, timeout)
 
     def wait_closed(self, timeout: float | None = None) -> None:
@@ -198,7 +194,6 @@ class Connection:
             ConfigError: *timeout* is no number of seconds.
             TimeoutError: It stands for longer than that.
         """
-        _require_timeout(timeout)
         self._background.call(self._aio.wait_closed, timeout)
 
     def close(
@@ -218,24 +213,17 @@ class Connection:
             text: For a person to read.
             within: Seconds to wait for what is still to be sent; None is the
                 heartbeat's timeout.
+
+        Raises:
+            ConfigError: *within* is no number of seconds.
+            LocalProtocolError: *reason* is no number of 0 to 255; or this is a
+                callback or runs inside an event loop, which must not wait.
         """
         self._background.call(partial(self._aio.close, reason, text, within=within))
 
     def abort(self) -> None:
         """Close at once, without a word."""
         self._background.ask(self._aio.abort)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if not self._background.is_lost:  # otherwise it is the parent's to close
-            self.close()
 
     # What the background asks.
 
@@ -267,23 +255,3 @@ def facing(background: Background, inner: AioConnection) -> Connection:
         return Connection(background, inner)
     shown: Connection = inner.session
     return shown
-
-
-def for_threads(
-    background: Background, callback: Callable[[Connection, Any], object] | None
-) -> Callable[[AioConnection, Any], object] | None:
-    """
-    Return a callback that is told the face of a connection.
-
-    Args:
-        background: Where its connections live.
-        callback: What a program handed in, or None.
-    """
-    if callback is None:
-        return None
-    return lambda inner, told: callback(facing(background, inner), told)
-
-
-def _require_timeout(timeout: float | None) -> None:
-    if timeout is not None:
-        require_seconds("timeout", timeout, zero=True)

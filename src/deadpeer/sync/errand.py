@@ -1,27 +1,29 @@
 """
-A coroutine that runs on a loop while a thread waits for it, and may be interrupted.
+What a loop does while a thread waits for it; the waiting may be interrupted.
 
-What becomes of the coroutine is always known: one that is cancelled is waited for,
-and a result that was there already is rescued.
+What becomes of it is always known. A question takes no time: once asked, it is
+answered, whether anybody still waits or not. An errand is a coroutine: interrupted,
+it is cancelled and waited for, and a result that was there already is rescued.
 """
 
 import asyncio
 import contextlib
 import functools
-import sys
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from deadpeer.errors import LocalProtocolError
+from deadpeer.sync.refusals import is_over
 
-__all__ = ["Errand", "over"]
+__all__ = ["Errand", "Question"]
 
 # Seconds for a cancelled coroutine to end; it should take none.
 PATIENCE = 2.0
 
-# On Windows a thread that waits without a limit cannot be interrupted.
-GLANCE = 0.2 if sys.platform == "win32" else -1
+# Signals are heard on the main thread, between two waits of so many seconds. One that
+# comes just before a wait, or was given to another thread, ends none; on Windows none
+# does.
+GLANCE = 0.2
 
 
 class Latch:
@@ -50,7 +52,61 @@ class Latch:
         return self._lock.acquire(timeout=seconds)
 
 
-class Errand:
+class Question:
+    """
+    A function that the loop calls while a thread waits for what it returns.
+
+    Args:
+        loop: The loop.
+        function: What to call there; it must not wait.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, function: Callable[[], Any]
+    ) -> None:
+        self._loop = loop
+        self._function = function
+        self._is_over = Latch()
+        self._returned: Any = None
+        self._raised: BaseException | None = None
+
+    def start(self) -> None:
+        """
+        Have it done.
+
+        Raises:
+            LocalProtocolError: The loop has ended.
+        """
+        try:
+            self._loop.call_soon_threadsafe(self._start)
+        except RuntimeError:
+            raise is_over() from None
+
+    def _start(self) -> None:
+        try:
+            self._returned = self._function()
+        except BaseException as error:  # noqa: BLE001 - it is the asking thread's
+            self._raised = error
+        self._is_over.open()
+
+    def wait(self) -> None:
+        """Wait until it is over; any exception of the waiting thread passes."""
+        is_main = threading.get_ident() == threading.main_thread().ident
+        while not self._is_over.wait(GLANCE if is_main else -1):
+            pass
+
+    def result(self) -> Any:
+        """Return what it returned, or raise what it raised; once, when it is over."""
+        raised, self._raised = self._raised, None
+        if raised is None:
+            return self._returned
+        try:
+            raise raised
+        finally:
+            del raised  # its traceback has this frame
+
+
+class Errand(Question):
     """
     A coroutine that runs on the loop while a thread waits for it.
 
@@ -64,23 +120,10 @@ class Errand:
         loop: asyncio.AbstractEventLoop,
         function: Callable[[], Coroutine[Any, Any, Any]],
     ) -> None:
-        self._loop = loop
-        self._function = function
-        self._is_over = Latch()
+        super().__init__(loop, function)
         self._is_settled = Latch()
+        self._is_stopped = False
         self.task: asyncio.Task[Any] | None = None
-
-    def start(self) -> None:
-        """
-        Have it run.
-
-        Raises:
-            LocalProtocolError: The loop has ended.
-        """
-        try:
-            self._loop.call_soon_threadsafe(self._start)
-        except RuntimeError:
-            raise over() from None
 
     def _start(self) -> None:
         self.task = self._loop.create_task(self._function())
@@ -88,11 +131,6 @@ class Errand:
 
     def _end(self, _task: "asyncio.Task[Any]") -> None:
         self._is_over.open()
-
-    def wait(self) -> None:
-        """Wait until it is over; any exception of the waiting thread passes."""
-        while not self._is_over.wait(GLANCE):
-            pass
 
     def result(self) -> Any:
         """
@@ -102,34 +140,48 @@ class Errand:
             LocalProtocolError: It was cut off by the loop's end.
         """
         if self.task is None or self.task.cancelled():
-            raise over()
+            raise is_over()
         return self.task.result()
 
+    def give_up(self, rescue: Callable[[Any], object] | None) -> None:
+        """
+        Cancel it unless it has failed by itself, and wait for what becomes of that.
+
+        Args:
+            rescue: Called on the loop with the result, if there is one already.
+        """
+        if self._has_failed:
+            return
+        try:
+            self._cancel(rescue)
+            self._is_settled.wait(PATIENCE)
+        except BaseException:  # Ctrl+C again, before it was told perhaps
+            self._cancel(rescue)
+            raise
+
     @property
-    def has_failed(self) -> bool:
-        """Whether it ended with an error of its own."""
+    def _has_failed(self) -> bool:
         task = self.task
         if task is None or not task.done():
             return False
         return task.cancelled() or task.exception() is not None
 
-    def cancel(self, rescue: Callable[[Any], object] | None) -> None:
-        """
-        Cancel it, and wait for what becomes of that.
-
-        Args:
-            rescue: Called on the loop with the result, if there is one already.
-        """
+    def _cancel(self, rescue: Callable[[Any], object] | None) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended, and it with it
             self._loop.call_soon_threadsafe(self._stop, rescue)
-            self._is_settled.wait(PATIENCE)
 
     def _stop(self, rescue: Callable[[Any], object] | None) -> None:
+        if self._is_stopped:
+            return
+        self._is_stopped = True
+        settle = functools.partial(self._settle, rescue)
         if self.task is None:  # interrupted before it was started
             self._is_settled.open()
-            return
-        self.task.cancel()
-        self.task.add_done_callback(functools.partial(self._settle, rescue))
+        elif self.task.done():
+            settle(self.task)  # now: the thread's next errand has to find it rescued
+        else:
+            self.task.cancel()
+            self.task.add_done_callback(settle)
 
     def _settle(
         self, rescue: Callable[[Any], object] | None, task: "asyncio.Task[Any]"
@@ -139,12 +191,3 @@ class Errand:
                 rescue(task.result())
         finally:
             self._is_settled.open()
-
-
-def over() -> LocalProtocolError:
-    """Return the error of what comes after the interpreter's end."""
-    return LocalProtocolError(
-        "the interpreter is ending, and the background thread has ended",
-        hint="end what uses connections before that, with `with`",
-        breach="after-the-end",
-    )

@@ -13,7 +13,6 @@ from typing import Any, Protocol, Self
 from deadpeer.core.events import Change, Evidence
 from deadpeer.core.states import State
 from deadpeer.errors import PeerDead
-from deadpeer.policy.keepalive import require_seconds
 from deadpeer.sync.background import Background
 from deadpeer.sync.changes import Following, as_told
 
@@ -136,7 +135,5 @@ class Judging:
             ConfigError: *timeout* is no number of seconds.
             TimeoutError: It goes on for longer than that.
         """
-        if timeout is not None:
-            require_seconds("timeout", timeout, zero=True)
         found: PeerDead | None = self._background.call(self._aio.wait_dead, timeout)
         return found

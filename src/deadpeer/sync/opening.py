@@ -5,7 +5,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from deadpeer.aio import arguments
 from deadpeer.aio.opening import DEFAULT, USUAL, Connecting
 from deadpeer.aio.opening import connect_peer as aio_connect_peer
 from deadpeer.core.detectors.base import Detector
@@ -13,9 +12,10 @@ from deadpeer.core.events import Change
 from deadpeer.core.limits import Limits
 from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.sync.background import Background, background
-from deadpeer.sync.connection import Connection, facing, for_threads
+from deadpeer.sync.callbacks import for_threads
+from deadpeer.sync.connection import Connection, facing
 
-__all__ = ["connect_peer", "require_plain"]
+__all__ = ["connect_peer"]
 
 
 def connect_peer(
@@ -65,16 +65,14 @@ def connect_peer(
         ConnectionRefusedError: A machine is there, and says no.
         PeerTimedOut: Nobody agreed in time.
         RemoteProtocolError: Whoever is there does not speak this protocol.
-        LocalProtocolError: The interpreter is ending, or this is a callback,
-            which must not wait.
+        LocalProtocolError: The interpreter is ending, or this is a callback or
+            runs inside an event loop, which must not wait.
 
     >>> def hello():
     ...     with connect_peer("game.example", 7000) as peer:
     ...         peer.send(b"move 3 4")
     ...         return peer.recv()
     """
-    require_plain("on_message", on_message, "peer", "message")
-    require_plain("on_change", on_change, "peer", "change")
     home = background()
     pending = aio_connect_peer(
         host,
@@ -85,10 +83,9 @@ def connect_peer(
         limits=limits,
         ssl=ssl,
         server_hostname=server_hostname,
-        on_message=for_threads(home, on_message),
-        on_change=for_threads(home, on_change),
         detector=detector,
         safety_net=safety_net,
+        **for_threads(home, on_message=on_message, on_change=on_change),
         **more,
     )
     return home.call(partial(_opened, home, pending), rescue=Connection.abort)
@@ -96,19 +93,3 @@ def connect_peer(
 
 async def _opened(home: Background, pending: Connecting) -> Connection:
     return facing(home, await pending)
-
-
-def require_plain(name: str, callback: Any, *takes: str) -> None:
-    """
-    Refuse a callback that nobody could call, or whose coroutine nobody would await.
-
-    Args:
-        name: The name of the argument.
-        callback: What was given; None is none.
-        *takes: The names of what it is called with.
-
-    Raises:
-        ConfigError: It is no such function.
-    """
-    instead = "give a plain function; coroutines belong to deadpeer.aio"
-    arguments.require_plain(name, callback, *takes, instead=instead)

@@ -12,7 +12,6 @@ One peer after the other, from a thread: connect again whenever a connection has
             print(verdict)          # the next round has the next connection
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import Any
@@ -23,13 +22,10 @@ from deadpeer.aio.reconnecting import Reconnecting as AioReconnecting
 from deadpeer.aio.reconnecting import reconnecting as aio_reconnecting
 from deadpeer.policy.backoff import Backoff
 from deadpeer.sync.background import Background, background
-from deadpeer.sync.connection import Connection, facing, for_threads
-from deadpeer.sync.opening import require_plain
+from deadpeer.sync.callbacks import for_threads, require_plain
+from deadpeer.sync.connection import Connection, facing
 
 __all__ = ["Reconnecting", "reconnecting"]
-
-# A loop holds its tasks weakly.
-CLOSING: set[Any] = set()
 
 
 class Reconnecting:
@@ -63,14 +59,8 @@ class Reconnecting:
                 yield home.call(partial(_next, home, made), rescue=Connection.abort)
         finally:
             if not home.is_lost:
-                home.tell(_close, made)
-
-
-def _close(made: Any) -> None:
-    """Close the latest connection; nobody waits for that, as nobody does there."""
-    closing = asyncio.ensure_future(made.aclose())
-    CLOSING.add(closing)
-    closing.add_done_callback(CLOSING.discard)
+                # Nobody waits for the latest one to be closed, as nobody does there.
+                home.tell(lambda: home.spawn(made.aclose()))
 
 
 async def _next(home: Background, made: AsyncIterator[AioConnection]) -> Connection:
@@ -116,11 +106,9 @@ def reconnecting(
     ...         for message in peer:
     ...             print(message)
     """
-    callbacks = {name: more.get(name) for name in ("on_message", "on_change")}
     require_plain("on_retry", on_retry, "error", "delay")
-    require_plain("on_message", callbacks["on_message"], "peer", "message")
-    require_plain("on_change", callbacks["on_change"], "peer", "change")
     home = background()
-    more |= {name: for_threads(home, found) for name, found in callbacks.items()}
+    told = {name: more.pop(name, None) for name in ("on_message", "on_change")}
+    more |= for_threads(home, **told)
     inner = aio_reconnecting(host, port, backoff=backoff, on_retry=on_retry, **more)
     return Reconnecting(home, inner)

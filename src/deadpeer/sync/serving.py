@@ -5,8 +5,7 @@ import ssl as tls
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from deadpeer.aio.connection import Connection as AioConnection
 from deadpeer.aio.serving import DEFAULT, USUAL
@@ -17,20 +16,18 @@ from deadpeer.core.events import Change
 from deadpeer.core.limits import Limits
 from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.sync.background import Background, background
+from deadpeer.sync.blocks import ClosedAtTheEnd
+from deadpeer.sync.callbacks import for_threads, require_plain
 from deadpeer.sync.changes import Following
-from deadpeer.sync.connection import Connection, facing, for_threads
-from deadpeer.sync.opening import require_plain
+from deadpeer.sync.connection import Connection, facing
 from deadpeer.sync.registry import Registry
 
 __all__ = ["Server", "serve_peers"]
 
-# Seconds between two looks.
-GLANCE = 1.0
-
 Handler = Callable[[Connection], object]
 
 
-class Server:
+class Server(ClosedAtTheEnd):
     """
     A running server, made by ``serve_peers``; ``with`` closes it at the end.
 
@@ -43,9 +40,8 @@ class Server:
     """
 
     def __init__(self, background: Background, inner: AioServer) -> None:
-        self._background = background
+        super().__init__(background)
         self._inner = inner
-        self._is_over = threading.Event()
         self.registry = Registry(background, inner.registry)
         background.house(self)
         background.servers.add(self)
@@ -73,9 +69,7 @@ class Server:
 
     def serve_forever(self) -> None:
         """Wait until the server is closed by another thread, or this is interrupted."""
-        self._background.require_here()
-        while not self._is_over.wait(GLANCE):
-            pass  # so that Windows hears Ctrl+C, too
+        self._background.call(self._inner.serve_forever)
 
     def close(self, *, within: float = 5.0) -> None:
         """
@@ -84,24 +78,13 @@ class Server:
         Args:
             within: Seconds for all of that; then connections are aborted, and
                 handlers left to find that out.
+
+        Raises:
+            ConfigError: *within* is no number of seconds.
+            LocalProtocolError: This is a callback or runs inside an event loop,
+                which must not wait; nothing was closed.
         """
-        try:
-            self._background.call(partial(self._inner.close, within=within))
-        finally:
-            self._background.servers.discard(self)
-            self._is_over.set()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if not self._background.is_lost:  # otherwise it is the parent's to close
-            self.close()
+        self._background.call(partial(self.leave, within))
 
     # What the background asks.
 
@@ -111,13 +94,16 @@ class Server:
 
     async def leave(self, within: float) -> None:
         """
-        Say goodbye: the interpreter ends.
+        Close on the loop, as ``close`` and the interpreter's end have it.
 
         Args:
             within: Seconds for all of its peers.
         """
-        await self._inner.close(within=within)
-        self._is_over.set()
+        try:
+            await self._inner.close(within=within)
+        finally:
+            if not self._inner.sockets:
+                self._background.servers.discard(self)
 
 
 def serve_peers(
@@ -166,8 +152,8 @@ def serve_peers(
             callback cannot be called or is a coroutine function, or a value
             cannot work.
         OSError: There is no listening at that address.
-        LocalProtocolError: The interpreter is ending, or this is a callback,
-            which must not wait.
+        LocalProtocolError: The interpreter is ending, or this is a callback or
+            runs inside an event loop, which must not wait.
 
     >>> def echo(peer):
     ...     for message in peer:
@@ -177,8 +163,6 @@ def serve_peers(
     ...         server.serve_forever()
     """
     require_plain("handler", handler, "peer")
-    require_plain("on_message", on_message, "peer", "message")
-    require_plain("on_change", on_change, "peer", "change")
     home = background()
     server = aio_serve_peers(
         None if handler is None else in_a_thread(home, handler),
@@ -188,22 +172,19 @@ def serve_peers(
         heartbeat=heartbeat,
         limits=limits,
         ssl=ssl,
-        on_message=for_threads(home, on_message),
-        on_change=for_threads(home, on_change),
         detector=detector,
         safety_net=safety_net,
+        **for_threads(home, on_message=on_message, on_change=on_change),
         **more,
     )
-    return home.call(partial(_started, home, server), rescue=_abandon)
+    return home.call(
+        partial(_started, home, server),
+        rescue=lambda server: home.spawn(server.leave(0.0)),
+    )
 
 
 async def _started(home: Background, server: AioServer) -> Server:
     return Server(home, await server)
-
-
-def _abandon(server: Server) -> None:
-    """Close a server that nobody waits for any more; on the loop."""
-    asyncio.ensure_future(server.leave(0.0))  # noqa: RUF006 - kept by its own close
 
 
 def in_a_thread(

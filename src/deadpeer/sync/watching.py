@@ -21,6 +21,7 @@ from deadpeer.errors import DeadPeerError, PeerDead
 from deadpeer.kernel.sockets import borrowed, descriptor_of
 from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.sync.background import Background, background
+from deadpeer.sync.callbacks import require_verdict_callbacks
 from deadpeer.sync.judging import Judging
 
 __all__ = ["Watch", "watch"]
@@ -63,19 +64,33 @@ def watch(
         AccessDenied: A privilege is missing.
         LocalProtocolError: The interpreter is ending.
     """
+    require_verdict_callbacks(on_dead=on_dead, on_change=on_change)
     home = background()
     watched = Watched(connection)
-    inner = home.ask(
-        lambda: aio_watch(
-            watched,
-            heartbeat=heartbeat,
-            within=within,
-            probe=probe,
-            on_dead=on_dead,
-            on_change=on_change,
+    made: list[AioWatch] = []
+
+    def make() -> None:
+        made.append(
+            aio_watch(
+                watched,
+                heartbeat=heartbeat,
+                within=within,
+                probe=probe,
+                on_dead=on_dead,
+                on_change=on_change,
+            )
         )
-    )
-    return Watch(home, inner, watched, raises=on_dead is None)
+
+    def undo() -> None:
+        for one in made:
+            one.stop()
+
+    try:
+        home.ask(make)
+        return Watch(home, made[0], watched, raises=on_dead is None)
+    except BaseException:  # interrupted: what was set on the socket is put back
+        home.tell(undo)
+        raise
 
 
 class Watched:
@@ -84,10 +99,16 @@ class Watched:
 
     Args:
         connection: As for ``watch``.
+
+    Raises:
+        NotTcp: That is no open TCP socket.
+        UnsupportedError: It is a Multipath TCP socket.
+        KernelRefused: No descriptor is left to look at it.
     """
 
     def __init__(self, connection: Any) -> None:
-        self._connection = connection
+        with borrowed(connection):  # or errors would name this class
+            self._connection = connection
 
     def fileno(self) -> int:
         """Return its descriptor."""
