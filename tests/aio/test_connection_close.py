@@ -139,6 +139,26 @@ def test_a_close_with_a_bad_bound_changes_nothing(wrong):
     VIRTUAL.run(main())
 
 
+@pytest.mark.parametrize("wrong", [("bye",), (None,), (True,), (0, 5)], ids=repr)
+def test_words_in_the_place_of_the_reason_are_told_where_they_belong(wrong):
+    async def main():
+        near, far, link = await VIRTUAL.couple()
+        with pytest.raises(LocalProtocolError) as refused:
+            await near.close(*wrong)
+        assert "text=" in refused.value.hint
+        assert near.state is State.ALIVE
+        changes = near.changes()
+        link.cut()
+        await anext(changes)
+        with pytest.raises(LocalProtocolError):
+            await near.close(*wrong)
+        assert str(near.state) == State.SUSPECT
+        await near.close()
+        await far.wait_dead()
+
+    VIRTUAL.run(main())
+
+
 def test_a_peer_that_closes_meanwhile_but_never_reads_cannot_hold_us():
     """It says goodbye, and our last word finds no room."""
 

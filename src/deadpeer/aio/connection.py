@@ -12,7 +12,7 @@ from deadpeer.aio.settings import Settings
 from deadpeer.aio.stats import Stats
 from deadpeer.core import judge as codes
 from deadpeer.core.events import Change
-from deadpeer.core.frames import Farewell, farewell_word
+from deadpeer.core.frames import Farewell, encode_bye, farewell_word
 from deadpeer.errors import (
     DeadPeerError,
     LocalProtocolError,
@@ -232,8 +232,9 @@ class Connection(PeerProtocol):
 
         Raises:
             ConfigError: *within* is no number of seconds.
-            LocalProtocolError: *reason* is no number of 0 to 255.
+            LocalProtocolError: *reason* is no number of 0 to 255, or *text* is none.
         """
+        encode_bye(reason, text)  # a mistake is told whatever state this is in
         patience = self.heartbeat.timeout
         if within is not None:
             patience = require_seconds("within", within, zero=True)

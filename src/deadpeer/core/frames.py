@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from enum import IntEnum
 
 from deadpeer.core.breaches import local_breach, remote_breach
-from deadpeer.errors import ConfigError
+from deadpeer.errors import ConfigError, LocalProtocolError
 
 __all__ = [
     "HEADER_SIZE",
@@ -179,14 +179,22 @@ def encode_bye(reason: int, text: str = "") -> bytes:
     '50 00 03 62 79 65'
     """
     if not isinstance(text, str) or isinstance(reason, bool):
-        raise local_breach("bad-goodbye", f"reason {reason!r}, text {text!r}")
+        raise _bad_goodbye(reason, text)
     said = text.encode("utf-8", "replace")[:LONGEST_TEXT]
     # The cut may have gone through a character.
     said = said.decode("utf-8", "ignore").encode()
     try:
         return BYE_HEAD.pack(Kind.BYE, reason, len(said)) + said
     except struct.error:
-        raise local_breach("bad-goodbye", f"reason {reason!r}") from None
+        raise _bad_goodbye(reason, text) from None
+
+
+def _bad_goodbye(reason: object, text: object) -> LocalProtocolError:
+    return local_breach(
+        "bad-goodbye",
+        f"reason {reason!r}, text {text!r}",
+        hint="a reason is one of Farewell, or 128 to 255; words for a person are text=",
+    )
 
 
 def decode_bye(frame: bytes | bytearray) -> tuple[int, str]:
