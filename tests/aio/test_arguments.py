@@ -9,6 +9,7 @@ from deadpeer.aio import connect_peer, guard, reconnecting, serve_peers, watch
 from deadpeer.aio.arguments import require_callable, require_plain, require_port
 from deadpeer.aio.handlers import awaited
 from deadpeer.core.detectors import Chen
+from deadpeer.core.detectors.two_window import TwoWindow
 from deadpeer.errors import ConfigError, PeerSilent
 from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.testing import FakeLink, fake_streams, run
@@ -101,6 +102,25 @@ def test_the_class_of_a_detector_is_none(value):
 def test_limits_are_limits():
     with pytest.raises(ConfigError, match="limits=3"):
         connect_peer("127.0.0.1", 7000, limits=3)
+
+
+@pytest.mark.parametrize("wrong", [5, "chen", TwoWindow])
+def test_a_detector_is_one_and_not_its_class(wrong):
+    for call in (connect_peer, reconnecting):
+        with pytest.raises(ConfigError, match="is no detector"):
+            call("127.0.0.1", 7000, detector=wrong)
+    with pytest.raises(ConfigError, match="is no detector"):
+        serve_peers(plainly, "127.0.0.1", 0, detector=wrong)
+    connect_peer("127.0.0.1", 7000, detector=TwoWindow(interval=1))
+
+
+@pytest.mark.parametrize("connect", [reconnecting, sync.reconnecting])
+def test_what_could_not_connect_again_is_refused_for_connecting_again(connect):
+    with pytest.raises(ConfigError, match="backoff=5 is no Backoff"):
+        connect("127.0.0.1", 7000, backoff=5)
+    ours, theirs = socket.socketpair()
+    with ours, theirs, pytest.raises(ConfigError, match="connects once"):
+        connect(sock=ours)
 
 
 @pytest.mark.parametrize("serve", [serve_peers, sync.serve_peers])

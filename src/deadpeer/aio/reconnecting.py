@@ -157,4 +157,18 @@ def reconnecting(
     ...             print(message)
     """
     require_plain("on_retry", on_retry, "error", "delay")
+    if not isinstance(backoff, Backoff):
+        raise ConfigError(
+            f"backoff={backoff!r} is no Backoff",
+            hint="give Backoff(first=0.5, cap=30)",
+            field="backoff",
+            value=backoff,
+        )
+    if more.get("sock") is not None:
+        raise ConfigError(
+            "a socket connects once, and not again",
+            hint="give host and port, or path=",
+            field="sock",
+            value=more["sock"],
+        )
     return Reconnecting(connect_peer(host, port, **more), backoff, on_retry)

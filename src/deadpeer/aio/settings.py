@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from deadpeer.aio.arguments import (
+    require_detector,
     require_heartbeat,
     require_limits,
     require_plain,
@@ -78,6 +79,7 @@ class Settings:
     def __post_init__(self) -> None:
         require_heartbeat(self.heartbeat)
         require_limits(self.limits)
+        require_detector(self.detector)
         require_plain("on_message", self.on_message, "peer", "message")
         require_plain("on_change", self.on_change, "peer", "change")
         object.__setattr__(self, "hello", announce(self.heartbeat, self.limits))
