@@ -7,6 +7,7 @@ runs too and is not shown: it makes the server that the page connects to. After
 ``<!-- not run: why -->`` a block is left alone.
 """
 
+import importlib
 import inspect
 import itertools
 import re
@@ -25,6 +26,8 @@ from deadpeer.policy import MIDDLEBOXES
 
 HOUSE = Path(__file__).parents[1]
 PAGES = sorted([*HOUSE.glob("*.md"), *HOUSE.glob("docs/**/*.md")])
+
+NAMES = (HOUSE / "docs/reference/python.md").read_text(encoding="utf-8")
 
 PATIENCE = 30  # seconds for a page; all of them take less than one
 
@@ -181,6 +184,28 @@ def test_the_reference_lists_every_error_as_it_is():
         )
 
     assert table("docs/reference/errors.md", "errors") == "\n".join(rows)
+
+
+SECTIONS = re.findall(r"^## (\S+)$(.*?)(?=^## |\Z)", NAMES, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    ("module", "text"), SECTIONS, ids=[name for name, _ in SECTIONS]
+)
+def test_the_reference_names_what_is_public_and_nothing_else(module, text):
+    public = set(importlib.import_module(module).__all__)
+    if module == "deadpeer":
+        public -= set(errors.__all__)  # these have a page of their own
+    rows = set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
+
+    assert rows <= public
+    assert {name for name in public - rows if f"{name}`" not in text} == set()
+
+
+def test_the_reference_has_each_package_that_hands_names_on():
+    shown = {name for name, _ in SECTIONS}
+
+    assert shown >= {"deadpeer", "deadpeer.aio", "deadpeer.sync", "deadpeer.testing"}
 
 
 def test_the_reference_lists_every_middlebox_as_it_is():
