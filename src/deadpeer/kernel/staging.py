@@ -9,8 +9,6 @@ killed process left behind therefore has such a name, and can be swept away.
 
 import os
 import re
-import secrets
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -161,6 +159,8 @@ class NewFile:
 
 def leftover_name() -> str:
     """Return a name that nothing else uses, and that `leftovers` finds."""
+    import secrets  # late: who only reads settings has no use for it
+
     return f".deadpeer-{secrets.token_hex(8)}.tmp"
 
 
@@ -211,6 +211,8 @@ def sweep(path: Path) -> None:
     if not LEFTOVER.fullmatch(path.name):
         raise ValueError(f"{path} is not a name that only we use")
     if path.is_dir() and not path.is_symlink():
+        import shutil  # late, for the same reason
+
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

@@ -17,7 +17,6 @@ from deadpeer.kernel.sysctl.table import (
     Setting,
     number_as_kernel_reads,
 )
-from deadpeer.kernel.sysctl.tree import inside
 from deadpeer.platforms import LINUX, Defaults
 
 __all__ = [
@@ -61,7 +60,12 @@ def proc_path(key: str, *, root: str | os.PathLike[str] = "/") -> Path:
     '/proc/sys/net/ipv4/tcp_retries2'
     """
     path = "/proc/sys/" + key.replace(".", "/")
-    return Path(path) if Path(root) == Path("/") else inside(root, path)
+    if Path(root) == Path("/"):
+        return Path(path)
+    # Late: a look at this system, which has to be quick, needs no trees.
+    from deadpeer.kernel.sysctl.tree import inside
+
+    return inside(root, path)
 
 
 def read_text(key: str, *, root: str | os.PathLike[str] = "/") -> str | None:
