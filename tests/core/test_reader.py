@@ -272,6 +272,17 @@ def test_who_keeps_the_gap_is_never_blamed_however_late_its_heartbeats_come(
 
 
 @pytest.mark.parametrize("frame", [encode_ping(1), encode_beat()])
+def test_heartbeats_that_wait_behind_a_lost_hello_are_forgiven(frame):
+    # Its first segment was repeated after 9 s, and all that it sent meanwhile,
+    # one heartbeat a second, comes with it.
+    conversation = silent()
+    heard = conversation.receive(GREETING + frame * 9, now=9.0)
+
+    assert conversation.error is None
+    assert len(heard) == 10
+
+
+@pytest.mark.parametrize("frame", [encode_ping(1), encode_beat()])
 @pytest.mark.parametrize("idle", [0.0, 1.0, 10.0, 600.0, 100_000.0])
 def test_a_flood_of_heartbeats_ends_after_what_was_saved_up(frame, idle):
     conversation = greeted()
