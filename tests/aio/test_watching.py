@@ -9,8 +9,8 @@ import time
 from typing import Any
 
 import pytest
+from tests.cables import cable
 from tests.loopback import listener, pair
-from tests.neighbours import neighbour
 
 from deadpeer.aio.watching import watch
 from deadpeer.core.events import Died, Reason
@@ -23,7 +23,6 @@ from deadpeer.errors import (
     PeerSilent,
     UnsupportedError,
 )
-from deadpeer.kernel.elsewhere import in_namespace_of
 from deadpeer.kernel.inspection import inspect
 from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.testing import FakeLink, Side, fake_streams, run
@@ -38,21 +37,6 @@ QUICK = Heartbeat(interval=2.0, timeout=2.0)
 SLACK = 0.05
 RESETTING = b"\1\0\0\0" + bytes(4)  # close sends a reset
 WAIT = 20.0  # seconds after which a watch that says nothing fails the test
-
-
-@contextlib.contextmanager
-def cable():
-    """A connection in a namespace of its own, and the child that can cut it."""
-
-    def connect():
-        with listener() as server:
-            client = socket.create_connection(server.getsockname()[:2])
-            return client, server.accept()[0]
-
-    with neighbour(namespace=True) as child:
-        ends = in_namespace_of(child.pid, connect)
-        with ends[0], ends[1]:
-            yield (*ends, child)
 
 
 async def watched(sock, **options):
