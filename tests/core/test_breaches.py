@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from deadpeer.core import breaches
 from deadpeer.core.breaches import BREACHES, local_breach, remote_breach
 from deadpeer.core.frames import Farewell, Kind, farewell_word
 from deadpeer.core.limits import Limits
@@ -14,7 +15,7 @@ from deadpeer.errors import LocalProtocolError, RemoteProtocolError
 
 HOUSE = Path(__file__).parents[2]
 PAGE = (HOUSE / "docs" / "reference" / "wire-format.md").read_text(encoding="utf-8")
-CORE = HOUSE / "src" / "deadpeer" / "core"
+CORE = Path(breaches.__file__).parent  # the sources, wherever they are installed
 
 
 def table(name):
