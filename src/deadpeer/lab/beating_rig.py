@@ -9,7 +9,6 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -20,10 +19,10 @@ from deadpeer.lab.faults import apply_fault, drop_silently, return_without_state
 from deadpeer.lab.forecast import BACK
 from deadpeer.lab.heartbeats.conditions import conditions_for
 from deadpeer.lab.heartbeats.selection import THROUGH, is_beside
-from deadpeer.lab.loop import READ, Loop
+from deadpeer.lab.loop import READ
 from deadpeer.lab.peer import PORT, Peer
 from deadpeer.lab.rig import Rig
-from deadpeer.lab.scenario import Cell, Measurement, Scenario
+from deadpeer.lab.scenario import Measurement
 from deadpeer.lab.terms import HARDSHIPS, Fault, Situation
 from deadpeer.lab.topology import BYSTANDER, CLIENT_TOO, SERVER, Topology, set_defaults
 from deadpeer.lab.watched import Dialled
@@ -48,51 +47,37 @@ class BeatingRig(Rig[Beating]):
     """
     The network of one fault, for heartbeats.
 
-    Args:
-        fault: What will happen to it.
-        cells: The connections that will see it.
-        scenario: What was asked.
-        loop: What calls it.
+    Attributes:
+        plan: What it goes through.
     """
 
     notice = LOOK
 
-    def __init__(
-        self,
-        fault: Fault,
-        cells: list[Cell],
-        scenario: Scenario,
-        loop: Loop,
-    ) -> None:
-        super().__init__(fault, cells, loop)
-        self.plan = plan = conditions_for(fault, scenario, peers=THROUGH)
+    def build(self) -> None:
+        """Build the network, and start the watcher and the peers."""
+        scenario, owned = self.scenario, self.owned
+        self.plan = plan = conditions_for(self.fault, scenario, peers=THROUGH)
         self.on_status: deque[Callable[[dict[str, Any]], None]] = deque()
-        with ExitStack() as undo:
-            undo.callback(self.close)
-            owned = self.owned
-            lies = {plan.before, plan.weather} != {CALM} or plan.boxed
-            self.topology = owned.enter_context(
-                Topology(weather=plan.before if lies else None, defaults=plan.defaults)
-            )
-            surroundings = {}
-            if plan.step:
-                self.wall_clock = owned.enter_context(FalseTime())
-                surroundings = dict(self.wall_clock.surroundings)
-            # It starts while the rest is built.
-            self.watcher = owned.enter_context(
-                Watcher(
-                    self.topology.client, loop=scenario.loop, surroundings=surroundings
-                )
-            )
-            for host in (self.topology.server, self.topology.bystander):
-                set_defaults(host, plan.defaults)
-            if fault is Fault.REBOOT:
-                _ = self.topology.spare
-            if plan.boxed and self.topology.wire:
-                self.topology.wire.remember(idle=math.inf, resets=plan.resets)
-            self.peer = owned.enter_context(Peer(self.topology.server))
-            self.bystander = owned.enter_context(Peer(self.topology.bystander))
-            undo.pop_all()
+        lies = {plan.before, plan.weather} != {CALM} or plan.boxed
+        self.topology = owned.enter_context(
+            Topology(weather=plan.before if lies else None, defaults=plan.defaults)
+        )
+        surroundings = {}
+        if plan.step:
+            self.wall_clock = owned.enter_context(FalseTime())
+            surroundings = dict(self.wall_clock.surroundings)
+        # It starts while the rest is built.
+        self.watcher = owned.enter_context(
+            Watcher(self.topology.client, loop=scenario.loop, surroundings=surroundings)
+        )
+        for host in (self.topology.server, self.topology.bystander):
+            set_defaults(host, plan.defaults)
+        if self.fault is Fault.REBOOT:
+            _ = self.topology.spare
+        if plan.boxed and self.topology.wire:
+            self.topology.wire.remember(idle=math.inf, resets=plan.resets)
+        self.peer = owned.enter_context(Peer(self.topology.server))
+        self.bystander = owned.enter_context(Peer(self.topology.bystander))
 
     def connect(self, rtt: float, done: Callable[[Measurement], None]) -> None:
         """

@@ -3,16 +3,14 @@
 import math
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from functools import partial
 
 from deadpeer.lab.connection import Connection
 from deadpeer.lab.faults import apply_fault, heal, return_without_state
 from deadpeer.lab.forecast import BACK
-from deadpeer.lab.loop import Loop
 from deadpeer.lab.peer import Peer
 from deadpeer.lab.rig import Rig
-from deadpeer.lab.scenario import Cell, Measurement, Scenario
+from deadpeer.lab.scenario import Measurement
 from deadpeer.lab.selection import outage
 from deadpeer.lab.terms import Fault, Situation
 from deadpeer.lab.topology import Topology
@@ -40,38 +38,20 @@ AFTERWARDS = 0.1
 
 
 class KernelRig(Rig[Connection]):
-    """
-    The network of one fault, for the kernel.
+    """The network of one fault, for the kernel."""
 
-    Args:
-        fault: What will happen to it.
-        cells: The connections that will see it.
-        scenario: What was asked.
-        loop: What calls it.
-    """
-
-    def __init__(
-        self,
-        fault: Fault,
-        cells: list[Cell],
-        scenario: Scenario,
-        loop: Loop,
-    ) -> None:
-        super().__init__(fault, cells, loop)
-        self.scenario = scenario
-        boxed = fault is Fault.FORGOTTEN
+    def build(self) -> None:
+        """Build the network, and start the peer."""
+        scenario, boxed = self.scenario, self.fault is Fault.FORGOTTEN
         weather = Weather(delay=scenario.rtt / 2) if boxed else None
-        with ExitStack() as undo:
-            undo.callback(self.close)
-            self.topology = self.owned.enter_context(
-                Topology(rtt=scenario.rtt, defaults=scenario.defaults, weather=weather)
-            )
-            if fault is Fault.REBOOT:
-                _ = self.topology.spare
-            if boxed and self.topology.wire:
-                self.topology.wire.remember(idle=math.inf)
-            self.peer = self.owned.enter_context(Peer(self.topology.server))
-            undo.pop_all()
+        self.topology = self.owned.enter_context(
+            Topology(rtt=scenario.rtt, defaults=scenario.defaults, weather=weather)
+        )
+        if self.fault is Fault.REBOOT:
+            _ = self.topology.spare
+        if boxed and self.topology.wire:
+            self.topology.wire.remember(idle=math.inf)
+        self.peer = self.owned.enter_context(Peer(self.topology.server))
 
     def connect(self, rtt: float, done: Callable[[Measurement], None]) -> None:
         """

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 from deadpeer.lab.closing import Closing
 from deadpeer.lab.loop import Loop
-from deadpeer.lab.scenario import Cell, Measurement
+from deadpeer.lab.scenario import Cell, Measurement, Scenario
 from deadpeer.lab.terms import Fault
 from deadpeer.lab.topology import Topology
 from deadpeer.lab.trial import Trial
@@ -42,6 +42,7 @@ class Rig(Closing, Generic[T]):
     Args:
         fault: What will happen to it.
         cells: The connections that will see it.
+        scenario: What was asked.
         loop: What calls it.
 
     Attributes:
@@ -54,21 +55,32 @@ class Rig(Closing, Generic[T]):
     # How long the last call itself takes, in seconds.
     notice = 0.0
 
-    def __init__(self, fault: Fault, cells: list[Cell], loop: Loop) -> None:
+    def __init__(
+        self, fault: Fault, cells: list[Cell], scenario: Scenario, loop: Loop
+    ) -> None:
         self.fault = fault
         self.cells = cells
+        self.scenario = scenario
         self.loop = loop
         self.rtt = 0.0
         self.patient_until = 0.0
         self.struck: Callable[[Fault], None] = lambda _: None
         self.connections: list[T] = []
         self.owned = ExitStack()
+        with ExitStack() as undo:
+            undo.callback(self.close)
+            self.build()
+            undo.pop_all()
 
     def close(self) -> None:
         """Take it all down."""
         self.owned.close()
 
     # What each kind has to offer.
+
+    def build(self) -> None:
+        """Build the network, and all that is to be taken down with it."""
+        raise NotImplementedError
 
     def connect(self, rtt: float, done: Callable[[Measurement], None]) -> None:
         """
