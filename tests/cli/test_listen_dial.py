@@ -132,6 +132,14 @@ def test_a_dialler_that_shall_go_on_dials_again():
             assert until(client, "dialling")
 
 
+@pytest.mark.slow
+def test_what_cannot_work_is_not_tried_again():
+    with program("dial", "127.0.0.1:1", "--again", "--interval", "1e8") as client:
+        _, told = client.communicate(timeout=20)
+        assert client.returncode == 2
+        assert "interval=100000000.0" in told
+
+
 class Terminal:
     """What a program writes to a terminal, read as it comes."""
 

@@ -11,7 +11,7 @@ from deadpeer.cli.beat_options import Asked, at_address, heartbeat_options, on_a
 from deadpeer.cli.beat_screen import Screen
 from deadpeer.cli.durations import SECONDS
 from deadpeer.cli.target import Address, parse_address
-from deadpeer.errors import DeadPeerError, PeerClosed
+from deadpeer.errors import ConfigError, DeadPeerError, PeerClosed
 from deadpeer.policy.backoff import Backoff
 from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.policy.keepalive import require_seconds
@@ -100,6 +100,9 @@ async def dial_again(
         heartbeat: The wish.
         screen: What it is told to.
         within: Seconds for each connection.
+
+    Raises:
+        ConfigError: A value cannot work, and will not the next time.
     """
     backoff = Backoff()
     attempt = 0
@@ -108,6 +111,8 @@ async def dial_again(
         try:
             await dial(address, heartbeat, screen, within)
             why = "the peer said goodbye"
+        except ConfigError:
+            raise
         except PeerClosed as error:
             why = error.message
         except DeadPeerError as error:
