@@ -17,7 +17,9 @@ ASKING = Heartbeat(interval=1.0, timeout=1.0, suspect_after=0.5)
 LISTENING = Heartbeat(interval=1.0, timeout=1.0, suspect_after=0.5, one_way=True)
 
 # The peer speaks here; so it is asked a second later, suspect half a second after
-# that, and dead at 4.333 s. None of these is a multiple of a timer's tick.
+# that, and dead at 4.333 s. None of these is a multiple of a timer's tick. What has
+# to come between the last two comes at 4.213 s: played five times as fast, a suspicion
+# may be two ticks of 0.025 s late, that of its question and its own.
 SPOKE = Step(2.333, Act.SAY)
 # The answer to that question would be late: at 4.043 s.
 THINKS = (SPOKE, Step(2.533, Act.ANSWER, 0.7))
@@ -50,12 +52,12 @@ LIST = (
         Step(3.633, Act.ANSWER),
         until=7.0,
     ),
-    _script("stops and goes on", SPOKE, Step(2.533, Act.FREEZE), Step(4.083, Act.THAW)),
+    _script("stops and goes on", SPOKE, Step(2.533, Act.FREEZE), Step(4.213, Act.THAW)),
     _script(
         "stops, goes on, and dies",
         SPOKE,
         Step(2.533, Act.FREEZE),
-        Step(4.083, Act.THAW),
+        Step(4.213, Act.THAW),
         Step(4.283, Act.SAY),
         Step(4.483, Act.FREEZE),
         until=7.5,
@@ -65,7 +67,7 @@ LIST = (
         "closes under suspicion",
         SPOKE,
         Step(2.533, Act.ANSWER, 3.0),
-        Step(4.083, Act.CLOSE),
+        Step(4.213, Act.CLOSE),
     ),
     _script("is reset", SPOKE, Step(2.533, Act.RESET)),
     # The watcher is at fault.
