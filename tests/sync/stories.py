@@ -56,6 +56,12 @@ def asking(sock, lock=None):
     return ask
 
 
+def echo(peer):
+    """Serve a peer by sending everything back."""
+    for message in peer:
+        peer.send(message)
+
+
 class Doing:
     """A thread whose result or error is asked for."""
 

@@ -14,6 +14,7 @@ from tests.sync.stories import (
     Late,
     check_in_time,
     child,
+    echo,
     freeze,
     patient,
     wait_until,
@@ -27,23 +28,6 @@ from deadpeer.policy.backoff import Backoff
 from deadpeer.sync import connect_peer, reconnecting, serve_peers
 
 HOST = "127.0.0.1"
-
-
-def echo(peer):
-    for message in peer:
-        peer.send(message)
-
-
-@pytest.fixture
-def server():
-    with serve_peers(echo, HOST, 0, heartbeat=QUICK) as running:
-        yield running
-
-
-@pytest.fixture
-def peer(server):
-    with connect_peer(HOST, server.port, heartbeat=QUICK) as connected:
-        yield connected
 
 
 # A peer in a process of its own: it says where it listens, and echoes.

@@ -93,6 +93,11 @@ def test_a_guard_is_used_once(ends):
         pass
 
 
+def test_a_guard_that_was_not_started_has_no_end_to_wait_for(ends):
+    with pytest.raises(LocalProtocolError, match=r"start\(\) first"):
+        guard(ends[0], send_ping=print).wait_dead(WAIT)
+
+
 def unconnected():
     return socket.socket()
 

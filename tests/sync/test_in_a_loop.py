@@ -13,23 +13,6 @@ from deadpeer.sync import connect_peer, guard, reconnecting, serve_peers
 HOST = "127.0.0.1"
 
 
-def echo(peer):
-    for message in peer:
-        peer.send(message)
-
-
-@pytest.fixture
-def server():
-    with serve_peers(echo, HOST, 0) as running:
-        yield running
-
-
-@pytest.fixture
-def peer(server):
-    with connect_peer(HOST, server.port) as connected:
-        yield connected
-
-
 def enter(thing):
     with thing:
         pass

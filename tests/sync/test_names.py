@@ -35,8 +35,12 @@ ONLY_AIO_METHODS = {
 }
 
 # What an aio class inherits from its workings is asked by programs, too.
-INHERITED = {"Connection": {"evidence", "peer", "rtt", "state"}}
-INHERITED["Guard"] = {"evidence", "rtt", "state"}
+JUDGING = {"changes", "lost", "verdict", "wait_dead"}
+INHERITED = {
+    "Connection": {"evidence", "peer", "rtt", "state"},
+    "Guard": {"evidence", "rtt", "state"} | JUDGING,
+    "Watch": JUDGING,
+}
 
 ONLY_SYNC_METHODS = {
     "descriptors": "a child of fork puts them away",

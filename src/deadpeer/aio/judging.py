@@ -116,7 +116,7 @@ class Judging:
         if self.state is State.CONNECTING:
             raise LocalProtocolError(
                 f"this {self._word} was not started",
-                hint=f"call start() first, or use it as: async with {self._word}(...)",
+                hint="call start() first, or put it around a block",
                 breach=f"{self._word}-not-started",
             )
         return await self._reporter.wait_dead()

@@ -134,6 +134,8 @@ class Judging:
         Raises:
             ConfigError: *timeout* is no number of seconds.
             TimeoutError: It goes on for longer than that.
+            LocalProtocolError: It was not started, so there would be no end; or
+                this is a callback or runs inside an event loop, which must not wait.
         """
         found: PeerDead | None = self._background.call(self._aio.wait_dead, timeout)
         return found
