@@ -106,7 +106,9 @@ class DiagRow(NamedTuple):
 
     Attributes:
         family: ``INET`` or ``INET6``; a mapped address is of ``INET6``.
-        state: The state, as a number of ``TcpState``.
+        state: The state, as a number of ``TcpState``. A socket that is bound and
+            no more is asked for as BOUND_INACTIVE, and comes as CLOSE; a
+            connection that is not yet accepted by its last ACK comes as SYN_RECV.
         timer: The timer that is armed, a number of ``tcp_table.Timer``.
         retransmits: Retransmissions, or probes if that is what the timer is of,
             that went unanswered.
