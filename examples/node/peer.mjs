@@ -9,11 +9,13 @@ import readline from "node:readline";
 import * as deadpeer from "./deadpeer.mjs";
 
 const [host, port, interval = "20", timeout = "10"] = process.argv.slice(2);
-if (!port) {
-  console.error("usage: node peer.mjs HOST PORT [INTERVAL TIMEOUT]");
+const wish = { interval: Number(interval), timeout: Number(timeout), one_way: false };
+const isPort = Number.isInteger(Number(port)) && port > 0 && port < 65536;
+const isDuration = (seconds) => seconds > 0 && seconds * 1000 < 2 ** 31; // of a timer
+if (!isPort || !isDuration(wish.interval) || !isDuration(wish.timeout)) {
+  console.error("usage: node peer.mjs HOST PORT [INTERVAL TIMEOUT], in seconds");
   process.exit(2);
 }
-const wish = { interval: Number(interval), timeout: Number(timeout), one_way: false };
 const DONE = 0, PROTOCOL_VIOLATED = 2, TAKEN_FOR_DEAD = 5;
 const DEAD = 10, VIOLATED = 13;
 const HANDSHAKE = 10; // seconds

@@ -101,3 +101,20 @@ def test_it_blames_who_breaks_the_protocol(met):
     assert server.wait_for(Goodbye) == (2, "unknown-frame")
     assert printed(client)[-1] == ["broken", "unknown-frame"]
     assert client.wait(30) == 13
+
+
+@pytest.mark.parametrize("words", ["here", "here x", "here 80 soon", "here 80 1 0"])
+def test_what_it_cannot_do_is_told_in_a_line(words):
+    if shutil.which("node") is None:
+        pytest.skip("needs node: apt-get install nodejs")
+    ended = subprocess.run(
+        ["node", PEER, *words.split()],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("usage: ")
