@@ -146,7 +146,12 @@ class Background:
             errand.wait()
             result: Result = errand.result()
         except BaseException:
-            errand.give_up(rescue)
+            while not errand.is_given_up:
+                try:
+                    errand.give_up(rescue)
+                except BaseException:  # Ctrl+C again: once more, if it came too soon
+                    if errand.is_given_up:
+                        raise
             raise
         return result
 

@@ -113,6 +113,9 @@ class Errand(Question):
     Args:
         loop: The loop.
         function: What returns the coroutine; called on the loop.
+
+    Attributes:
+        is_given_up: Whether there is nothing left to be cancelled.
     """
 
     def __init__(
@@ -123,6 +126,7 @@ class Errand(Question):
         super().__init__(loop, function)
         self._is_settled = Latch()
         self._is_stopped = False
+        self.is_given_up = False
         self.task: asyncio.Task[Any] | None = None
 
     def _start(self) -> None:
@@ -151,13 +155,12 @@ class Errand(Question):
             rescue: Called on the loop with the result, if there is one already.
         """
         if self._has_failed:
+            self.is_given_up = True
             return
-        try:
-            self._cancel(rescue)
-            self._is_settled.wait(PATIENCE)
-        except BaseException:  # Ctrl+C again, before it was told perhaps
-            self._cancel(rescue)
-            raise
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and it with it
+            self._loop.call_soon_threadsafe(self._stop, rescue)
+        self.is_given_up = True
+        self._is_settled.wait(PATIENCE)
 
     @property
     def _has_failed(self) -> bool:
@@ -165,10 +168,6 @@ class Errand(Question):
         if task is None or not task.done():
             return False
         return task.cancelled() or task.exception() is not None
-
-    def _cancel(self, rescue: Callable[[Any], object] | None) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended, and it with it
-            self._loop.call_soon_threadsafe(self._stop, rescue)
 
     def _stop(self, rescue: Callable[[Any], object] | None) -> None:
         if self._is_stopped:
