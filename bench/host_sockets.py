@@ -22,6 +22,7 @@ from deadpeer.kernel.settings_of import Wanted, settings_of
 from deadpeer.kernel.snapshot import take_snapshot
 
 HOLDERS = 4
+LOOK = "from deadpeer.kernel.snapshot import take_snapshot; take_snapshot()"
 
 
 def hold(pairs: int) -> None:
@@ -75,13 +76,7 @@ def measure(sockets: int, runs: int) -> None:
             "vitals of all rows": lambda: [row.vitals for row in dump.rows],
             "snapshot": take_snapshot,
             "snapshot, in a new Python": lambda: subprocess.run(
-                [
-                    sys.executable,
-                    "-c",
-                    "from deadpeer.kernel.snapshot import take_snapshot;"
-                    " take_snapshot()",
-                ],
-                check=True,
+                [sys.executable, "-c", LOOK], check=True
             ),
             "Python alone": lambda: subprocess.run(
                 [sys.executable, "-c", ""], check=True
@@ -107,7 +102,7 @@ def main() -> None:
         return
     if not given.inside:
         again = [sys.executable, __file__, "--inside", *sys.argv[1:]]
-        os.execvp("unshare", ["unshare", "--net", "--", *again])
+        os.execvp("unshare", ["unshare", "--net", "--", *again])  # noqa: S606
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     pairs = given.sockets // 2 // HOLDERS
     holders = [

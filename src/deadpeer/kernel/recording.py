@@ -35,6 +35,7 @@ SCHEMA = "deadpeer-recording/1"
 
 # A million sockets take about 600 MB unpacked, and pack to a tenth.
 MOST_BYTES = 1 << 30
+LONGEST = 1e10  # no setting is longer, in seconds
 GZIP = 31  # zlib: 15 bits of window, and gzip's header and checksum
 LEVEL = 3  # netlink's answers repeat themselves: more takes longer, and gains little
 
@@ -204,9 +205,12 @@ def _read_space(fields: dict[str, Any]) -> Space:
 
 def _defaults(fields: dict[str, Any]) -> Defaults:
     for value in fields.values():
-        if value is not None and (
-            isinstance(value, bool) or not isinstance(value, int | float)
-        ):
+        if value is None:
+            continue
+        # What is not a number compares with nothing.
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise _damaged(f"{value!r:.60} is no number")
+        if not 0 <= value <= LONGEST:
             raise _damaged(f"{value!r} is no number")
     return Defaults(**fields)
 

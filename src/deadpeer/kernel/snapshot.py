@@ -19,7 +19,7 @@ from deadpeer.errors import DeadPeerError
 from deadpeer.kernel.diag import Diag
 from deadpeer.kernel.diag_dumps import Dump
 from deadpeer.kernel.diag_messages import ALL_STATES
-from deadpeer.kernel.diag_rows import DiagRow
+from deadpeer.kernel.diag_rows import MPTCP, DiagRow
 from deadpeer.kernel.namespaces import Namespace, in_namespace, own
 from deadpeer.kernel.owners import Owners, find_owners
 from deadpeer.kernel.processes import Process, process_facts
@@ -154,15 +154,35 @@ def _look(namespace: Namespace, states: int) -> Space:
 
 
 def _settings(rows: list[DiagRow], owners: Owners) -> SettingsOf:
-    return settings_of(_wanted(rows, owners))
+    """
+    Ask every socket that has a holder.
 
+    A subflow of Multipath TCP cannot be borrowed: its inode, and the descriptor
+    found by that, are those of the whole connection, which hands its options on
+    to the subflows.
 
-def _wanted(rows: list[DiagRow], owners: Owners) -> Iterator[Wanted]:
+    Source: Linux net/mptcp/subflow.c, mptcp_subflow_create_socket();
+    net/mptcp/sockopt.c, sync_socket_options().
+    """
+    wanted: list[Wanted] = []
+    subflows: list[DiagRow] = []
     first = owners.first
     for row in rows:
         holder = first.get(row.inode)
-        if holder is not None:
-            yield Wanted(*holder, row.cookie_bytes)
+        if holder is None:
+            continue
+        if row.ulp_info and row.is_mptcp:
+            subflows.append(row)
+            continue
+        wanted.append(Wanted(*holder, row.cookie_bytes))
+    found = settings_of(wanted)
+    if subflows:
+        whole = {row.inode: row.cookie_bytes for row in rows if row.protocol == MPTCP}
+        for row in subflows:
+            settings = found.settings.get(whole.get(row.inode, b""))
+            if settings is not None:
+                found.settings[row.cookie_bytes] = settings
+    return found
 
 
 def _boot_id() -> str:
