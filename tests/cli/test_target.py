@@ -69,6 +69,7 @@ WRONG = {
     "host/:80": "has no host name or address: 'host/'",
     "a" * 254 + ":80": "has no host name or address",
     "a" * 64 + ".example:80": "has no host name: 'aaaa",
+    "[fe80::1%" + "a" * 64 + "]:80": "has no host name: 'fe80::1%aaaa",
 }
 
 

@@ -222,7 +222,7 @@ def examine_address(address: Address, *, timeout: float) -> Examination:
 def _connected(address: Address, timeout: float) -> socket.socket:
     try:
         return socket.create_connection((address.host, address.port), timeout)
-    except (socket.gaierror, UnicodeError) as error:
+    except socket.gaierror as error:
         raise ConfigError(
             f"the name {address.host!r} is not known: {error}",
             hint="check the name, or give the address",

@@ -124,6 +124,10 @@ def _address(text: str, *, lowest: int) -> Address:
         raise _wrong(text, "is an IPv6 address without brackets, or has two ports")
     else:
         _require_host(host, text)
+    try:
+        host.encode("idna")  # as whoever looks it up will do
+    except UnicodeError:
+        raise _wrong(text, f"has no host name: {host!r}") from None
     return Address(host=host, port=_port(port, text, lowest=lowest))
 
 
@@ -143,10 +147,6 @@ def _require_host(host: str, text: str) -> None:
         raise _wrong(text, "names no host")
     if len(host) > LONGEST_NAME or ".." in host or not _NAME.fullmatch(host):
         raise _wrong(text, f"has no host name or address: {host!r}")
-    try:
-        host.encode("idna")  # as whoever looks the name up will do
-    except UnicodeError:
-        raise _wrong(text, f"has no host name: {host!r}") from None
 
 
 def _port(port: str, text: str, *, lowest: int) -> int:
