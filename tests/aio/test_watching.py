@@ -141,6 +141,42 @@ def test_a_socket_that_probes_more_often_goes_on_doing_so():
     asyncio.run(main())
 
 
+def test_the_settings_of_a_socket_that_does_not_probe_count_for_nothing():
+    async def main():
+        with pair() as (near, _):
+            near.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 3)
+            async with watch(near, within=30):
+                assert inspect(near).keepalive.idle == 17
+
+    asyncio.run(main())
+
+
+def test_a_goodbye_from_both_sides_is_no_death():
+    async def main():
+        with pair() as (near, far):
+            watching = watch(near, heartbeat=QUICK)
+            watching.start()
+            near.shutdown(socket.SHUT_WR)
+            far.close()
+            async with asyncio.timeout(WAIT):
+                assert await watching.wait_dead() is None
+
+    asyncio.run(main())
+
+
+def test_a_descriptor_that_is_another_sockets_now_is_watched_no_more():
+    async def main():
+        with pair() as (near, _), pair() as (other, _):
+            watching = watch(near.fileno(), heartbeat=QUICK)
+            watching.start()
+            os.dup2(other.fileno(), near.fileno())
+            async with asyncio.timeout(WAIT):
+                assert await watching.wait_dead() is None
+            assert not inspect(other).keepalive.on
+
+    asyncio.run(main())
+
+
 def test_without_probes_it_says_that_an_idle_death_is_not_seen():
     async def main():
         with pair() as (near, _):
@@ -229,15 +265,19 @@ def test_data_that_nobody_acknowledges_is_judged_on_a_simulated_link_too():
         (_, writer), (_, other) = fake_streams(link)
         seen: list[Any] = []
         with pytest.raises(PeerSilent):
-            async with watch(writer, heartbeat=QUICK, on_change=seen.append):
+            async with watch(
+                writer, heartbeat=QUICK, on_change=seen.append
+            ) as watching:
                 await asyncio.sleep(60)
                 assert len(seen) == 1
                 link.cut(towards=Side.RIGHT)
                 cut_at = asyncio.get_running_loop().time()
                 writer.write(b"x")
+                assert watching.evidence().outstanding == 1
                 await asyncio.sleep(60)
         assert isinstance(seen[-1], Died)
         assert seen[-1].at - cut_at <= QUICK.timeout + SLACK
+        assert writer.transport.is_closing(), "a dead peer's transport is aborted"
         other.close()
 
     run(main())

@@ -65,6 +65,7 @@ def test_acknowledgements_are_no_arrival_and_are_counted():
         assert last.acked is not None
         assert first.acked is not None
         assert last.acked - first.acked == 1000
+        assert (last.delivered or 0) > (first.delivered or 0)
         assert last.arrived_at == -math.inf
         assert last.rtt is not None
         assert 0 < last.rtt < 1
@@ -183,6 +184,23 @@ def test_a_write_after_an_idle_hour_is_unanswered_since_the_write(pipe):
 def test_keepalive_probes_are_unanswered_since_the_first_of_them(pipe):
     told = Told(pipe, probes=3, last_ack_recv_ms=12_500)
     assert read_traffic(told, now=NOW).unanswered == pytest.approx(2.5 - TICK)
+
+
+@linux
+def test_repetitions_come_two_minutes_apart_at_most(pipe):
+    # After 60 and 120 s, and then not after 240.
+    told = Told(
+        pipe, retransmits=3, backoff=1, rto_us=120_000_000, last_ack_recv_ms=900_000
+    )
+    assert read_traffic(told, now=NOW).unanswered == pytest.approx(300.0)
+
+
+@linux
+def test_nothing_is_unanswered_for_longer_than_the_peer_is_silent(pipe):
+    told = Told(pipe, retransmits=3, backoff=3, rto_us=8_000_000, last_ack_recv_ms=500)
+    assert read_traffic(told, now=NOW).unanswered == pytest.approx(0.5 - TICK)
+    told = Told(pipe, probes=2, last_ack_recv_ms=500)  # before the idle time is over
+    assert read_traffic(told, now=NOW).unanswered == 0.0
 
 
 @linux
