@@ -49,6 +49,29 @@ def test_messages_come_out_as_they_went_in_and_reading_follows_their_size(steps)
         assert held <= HIGH or not line.reading
 
 
+@given(steps=st.lists(st.sampled_from(["put", "take", "hold", "piece"]), max_size=300))
+def test_nothing_is_read_while_something_waits_that_was_read_before(steps):
+    inbox, line, held, waiting = Inbox(HIGH), Line(), b"", 0
+    for number, step in enumerate(steps):
+        if step == "put":
+            inbox.put(bytes(100), line)
+            waiting += 1
+        elif step == "take" and waiting:
+            inbox.take(line)
+            waiting -= 1
+        elif step == "hold":
+            inbox.hold(b"%d" % number)
+            held += b"%d" % number
+        elif step == "piece":
+            assert inbox.piece(3) == held[:3]
+            held = held[3:]
+        assert inbox.regulate(line) is bool(held)
+        assert line.reading is not (inbox.paused or bool(held))
+    inbox.drop()
+    assert not inbox.regulate(line)
+    assert line.reading is not inbox.paused
+
+
 def test_ten_thousand_are_taken_one_by_one_and_what_was_read_is_let_go():
     inbox, line = Inbox(1 << 30), Line()
     for number in range(10_000):

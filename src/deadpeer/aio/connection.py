@@ -174,9 +174,7 @@ class Connection(PeerProtocol):
                 hint="use one of the two",
                 breach="two-readers",
             )
-        if self._inbox is None:
-            self._inbox = Inbox(self._settings.high)
-        return self._inbox
+        return self.unread()
 
     def _news(self, inbox: Inbox) -> "asyncio.Future[None] | None":
         """Return what to wait for, or None if there is a message; raise the end."""

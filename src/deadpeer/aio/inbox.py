@@ -15,6 +15,8 @@ OVERHEAD = 64
 # As many places of messages that were read may be left before the list is packed.
 LEFT = 64
 
+NOTHING = memoryview(b"")
+
 
 class Inbox:
     """
@@ -24,7 +26,16 @@ class Inbox:
         high: Bytes at which reading pauses; it goes on below half of that.
     """
 
-    __slots__ = ("_first", "_held", "_high", "_messages", "_waiter", "paused")
+    __slots__ = (
+        "_first",
+        "_held",
+        "_high",
+        "_messages",
+        "_read",
+        "_stopped",
+        "_waiter",
+        "paused",
+    )
 
     def __init__(self, high: int) -> None:
         self._high = high
@@ -34,6 +45,8 @@ class Inbox:
         self._messages: list[bytes] = []
         self._first = 0
         self._waiter: asyncio.Future[None] | None = None
+        self._read = NOTHING
+        self._stopped = False
         self.paused = False
 
     def __len__(self) -> int:
@@ -51,7 +64,7 @@ class Inbox:
         self._held += len(message) + OVERHEAD
         if self._held > self._high and not self.paused and not transport.is_closing():
             self.paused = True
-            transport.pause_reading()
+            self.regulate(transport)
         self.wake()
 
     def take(self, transport: Any) -> tuple[bytes, bool]:
@@ -82,10 +95,52 @@ class Inbox:
         Args:
             transport: Whose reading goes on.
         """
-        if self.paused:
-            self.paused = False
-            if not transport.is_closing():
+        self.paused = False
+        self.regulate(transport)
+
+    def regulate(self, transport: Any) -> bool:
+        """
+        Read while there is room, and nothing waits that was read before.
+
+        Args:
+            transport: Whose reading is paused, or goes on.
+
+        Returns:
+            Whether something waits that was read before.
+        """
+        stops = self.paused or bool(self._read)
+        if stops is not self._stopped and not transport.is_closing():
+            self._stopped = stops
+            if stops:
+                transport.pause_reading()
+            else:
                 transport.resume_reading()
+        return bool(self._read)
+
+    # What was read, and is no message yet.
+
+    def hold(self, data: bytes) -> None:
+        """
+        Keep what was read at once, to be taken in pieces.
+
+        Args:
+            data: The bytes; nothing is read while any of them are left.
+        """
+        self._read = memoryview(self._read.tobytes() + data if self._read else data)
+
+    def piece(self, size: int) -> bytes:
+        """
+        Return the next bytes of what was read; none if there are none.
+
+        Args:
+            size: How many bytes at most.
+        """
+        piece, self._read = self._read[:size], self._read[size:]
+        return piece.tobytes()
+
+    def drop(self) -> None:
+        """Forget what was read: nobody wants to know any more."""
+        self._read = NOTHING
 
     def take_all(self, transport: Any) -> None:
         """

@@ -10,6 +10,7 @@ later call of the program raises.
 import asyncio
 import functools
 import random
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -48,6 +49,11 @@ __all__ = ["PeerProtocol"]
 
 # Bytes in the transport's own buffer above which fragments wait.
 HIGH = 16 * 1024
+
+# Bytes that are taken in one piece, and messages after which the loop has a turn:
+# some milliseconds of work, if each message has no bytes at all.
+PIECE = 4096
+RUN = 1000
 
 # A thousand clients that say the same share one agreement.
 agreed = functools.lru_cache(maxsize=1024)(agree)
@@ -110,6 +116,12 @@ class PeerProtocol(Timed, asyncio.Protocol):
         row = monitor.row
         conversation = self._conversation
         now = row.heard_at = self.warden.clock()
+        if len(data) > PIECE:
+            self.unread().hold(data)
+            self._take_pieces(RUN)
+            if row.state == codes.SUSPECT:
+                self.hear(now)
+            return
         try:
             arrivals = conversation.receive(data, now=now)
         except RemoteProtocolError as error:
@@ -122,6 +134,32 @@ class PeerProtocol(Timed, asyncio.Protocol):
             self._take_all(arrivals)
         if row.state == codes.SUSPECT:
             self.hear(now)
+
+    def _take_pieces(self, most: int) -> None:
+        """
+        Take what was read at once piece by piece, and leave the loop its turns.
+
+        A read may hold a hundred thousand messages. Nothing is read meanwhile.
+        """
+        inbox, now = self.unread(), self.monitor.row.heard_at
+        taken = 0
+        try:
+            while taken < most and (piece := inbox.piece(PIECE)):
+                arrivals = self._conversation.receive(piece, now=now)
+                taken += len(arrivals)
+                self._take_all(arrivals)
+        except RemoteProtocolError as error:
+            self.broken(error, now)
+        finally:
+            if self._conversation.error is not None:
+                inbox.drop()
+            if inbox.regulate(self._transport):
+                asyncio.get_running_loop().call_soon(self._take_pieces, RUN)
+
+    def _start_to_drain(self) -> None:
+        if self._inbox is not None:
+            self._take_pieces(sys.maxsize)  # as much as the loop will read for it
+        super()._start_to_drain()
 
     def _take_all(self, arrivals: Sequence[Arrival]) -> None:
         now = self.monitor.row.heard_at
@@ -154,6 +192,8 @@ class PeerProtocol(Timed, asyncio.Protocol):
             exc: What the loop says, or None.
         """
         now = self.warden.clock()
+        if self._inbox is not None:
+            self._take_pieces(sys.maxsize)  # it was said before the end
         if self._error is None:
             error, reason = ending_of(exc, self.peer)
             self.end(error)
@@ -212,9 +252,7 @@ class PeerProtocol(Timed, asyncio.Protocol):
     def _deliver(self, message: bytes) -> None:
         on_message = self._settings.on_message
         if on_message is None:
-            if self._inbox is None:
-                self._inbox = Inbox(self._settings.high)
-            self._inbox.put(message, self._transport)
+            self.unread().put(message, self._transport)
             return
         self._call("on_message", on_message, message)
 
@@ -314,6 +352,12 @@ class PeerProtocol(Timed, asyncio.Protocol):
         if self._outbox is None:
             self._outbox = Outbox(self._transport)
         return self._outbox
+
+    def unread(self) -> Inbox:
+        """Return the inbox, and make it if there is none yet."""
+        if self._inbox is None:
+            self._inbox = Inbox(self._settings.high)
+        return self._inbox
 
     def is_clear(self) -> bool:
         """Tell whether nothing waits, as far as this end can see."""
