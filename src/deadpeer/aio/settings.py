@@ -166,8 +166,10 @@ def put_on(sock: Any, net: Keepalive) -> None:
         sock: A transport's socket.
         net: What is put on it.
     """
-    with contextlib.suppress(DeadPeerError, OSError):
+    try:
         apply(sock, net)
+    except (DeadPeerError, OSError):
+        return
 
 
 def is_tcp(sock: Any) -> bool:
