@@ -37,9 +37,6 @@ LIMIT = "at the limit both sides are the same number"
 # What was changed (the line as it became) in which function, and why nothing can
 # tell the difference.
 EQUIVALENTS: dict[tuple[str, str], str] = {
-    ("Monitor.__init__", "self.suspected_at = None"): (
-        "nobody recovers who was not suspected first"
-    ),
     ("Monitor._measure", "if sample <= row.rtt_min:"): LIMIT,
     ("Monitor._measure", "usual = sample if sample >= row.srtt else row.srtt"): LIMIT,
     ("Monitor._measure", "if margin <= rules.floor:"): LIMIT,

@@ -8,6 +8,7 @@ from deadpeer.core.judge import (
     CONNECTING,
     DEAD,
     DIED,
+    LATE_PING,
     LONG_AGO,
     NEVER,
     NOTHING,
@@ -22,6 +23,7 @@ from deadpeer.core.judge import (
     Facts,
     Row,
     judge,
+    next_look,
 )
 from deadpeer.policy.heartbeat import Heartbeat
 
@@ -61,7 +63,7 @@ def test_a_new_row_has_asked_nothing():
         "acked": UNKNOWN,
         "covers": UNKNOWN,
         "delivered": UNKNOWN,
-        "covered": False,
+        "suspected_at": NEVER,
         "stretched": 0.0,
         "slept": 0.0,
     }
@@ -78,7 +80,7 @@ def test_the_numbers_of_actions_and_states_are_what_columns_hold():
     actions = (NOTHING, PING, VERIFY, RECOVERED, SUSPECTED, DIED)
     assert actions == (0, 1, 2, 3, 4, 5)
     assert (CONNECTING, ALIVE, SUSPECT, DEAD, CLOSED) == (0, 1, 2, 3, 4)
-    assert (PUNCTUAL, SEQUENCES, UNKNOWN) == (0.05, 65536, -1)
+    assert (PUNCTUAL, LATE_PING, SEQUENCES, UNKNOWN) == (0.05, 0.15, 65536, -1)
 
 
 @pytest.mark.parametrize("state", [CONNECTING, DEAD, CLOSED])
@@ -96,11 +98,25 @@ def test_a_quiet_peer_is_asked_at_its_instant(now, answer):
     assert judge(RULES, row(), now=now) == answer
 
 
+@pytest.mark.parametrize(
+    ("rules", "look_at"),
+    [
+        (Heartbeat(interval=20, timeout=8), 21.3),
+        (Heartbeat(interval=20, timeout=1.2), 21.3),
+        (Heartbeat(interval=20, timeout=1.1875), 21.25),
+        (Heartbeat(interval=1.125, timeout=8), 2.375),
+        (Heartbeat(interval=20, timeout=8, one_way=True), 21.25),
+    ],
+)
+def test_a_question_waits_for_others_if_there_is_time_for_that(rules, look_at):
+    assert next_look(rules, 1.25) == look_at
+    assert judge(rules, row(heard_at=1.25), now=1.5) == (NOTHING, look_at)
+
+
 def test_a_question_is_complete_in_the_row():
     peer = row(
         covers=9,
         acked=9,
-        covered=True,
         stretched=3.0,
         slept=7.0,
         pinged_at=1.0,

@@ -387,3 +387,11 @@ def test_a_detector_sees_beats_on_a_schedule_whatever_was_between_them():
     answered(monitor, 0.25)
     assert isinstance(monitor.detector, Recorder)
     assert monitor.detector.beats == [(1, 20.5), (2, 40.25)]
+
+
+@pytest.mark.parametrize("interval", [1, 20, 300])
+def test_a_detector_of_another_interval_sets_the_same_margin(interval):
+    detector = Fixed(interval=interval, margin=2)
+    monitor = Monitor(RULES, now=0.0, detector=detector)
+    answered(monitor, 0.5)
+    assert monitor.row.margin == 2.5

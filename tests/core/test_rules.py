@@ -13,7 +13,7 @@ from deadpeer.core.events import (
     Suspected,
     WatcherLate,
 )
-from deadpeer.core.judge import PUNCTUAL, Facts
+from deadpeer.core.judge import LATE_PING, Facts
 from deadpeer.core.monitor import Monitor
 from deadpeer.core.states import State
 from deadpeer.policy.heartbeat import Heartbeat
@@ -101,7 +101,7 @@ def test_what_the_kernel_has_and_nobody_has_read_is_life_too():
     monitor = asked()
     assert monitor.drained(now=30.0, facts=Facts(arrived_at=20.25)) == ()
     assert monitor.row.heard_at == 20.25
-    assert monitor.wake_at == 40.25
+    assert monitor.wake_at == 40.3  # in company
 
 
 def test_what_arrived_before_the_question_is_no_answer():
@@ -275,8 +275,8 @@ def test_a_peer_that_beats_unasked_is_never_asked():
 @pytest.mark.parametrize(
     ("timeout", "now", "asked_at"),
     [
-        (10.0, 20.0 + PUNCTUAL, 20.0),
-        (10.0, 20.0625, 20.0625),  # that is late; the peer gets its time
+        (10.0, 20.0 + LATE_PING, 20.0),
+        (10.0, 20.1875, 20.1875),  # that is late; the peer gets its time
         (0.25, 20.03125, 20.0),
         (0.25, 20.04, 20.04),  # a moment is less where the timeout is short
     ],

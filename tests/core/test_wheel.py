@@ -3,12 +3,10 @@
 import itertools
 import math
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deadpeer.core.wheel import Wheel
-from deadpeer.errors import ConfigError
 
 # From a loop that has just begun to a machine that has been up for years.
 instants = st.one_of(
@@ -81,12 +79,6 @@ def test_an_item_that_never_comes_due_is_not_held():
 
     assert len(wheel) == 0
     assert wheel.next_at == math.inf
-
-
-@pytest.mark.parametrize("tick", [0, -1, math.nan, math.inf, "1", None])
-def test_a_wheel_without_a_tick_is_refused(tick):
-    with pytest.raises(ConfigError, match="tick="):
-        Wheel[str](tick=tick)
 
 
 def test_an_item_may_be_held_twice():

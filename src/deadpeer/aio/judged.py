@@ -38,14 +38,14 @@ class Judged:
         loop: Whose timer is used.
     """
 
-    __slots__ = ("_draining_since", "_turns_left", "armed_at", "monitor", "warden")
+    __slots__ = ("_draining", "armed_at", "monitor", "warden")
 
     def __init__(self, monitor: Monitor, loop: asyncio.AbstractEventLoop) -> None:
         self.monitor = monitor
         self.warden: Warden = warden_of(loop)
         self.armed_at = codes.NEVER
-        self._turns_left = 0
-        self._draining_since = 0.0
+        # The turns that are left for reading, and since when it is read.
+        self._draining: tuple[int, float] | None = None
 
     # What the protocol has to offer.
 
@@ -158,31 +158,33 @@ class Judged:
         return codes.NO_FACTS if transport is None else gather(transport, now=now)[0]
 
     def _start_to_drain(self) -> None:
-        if self._turns_left == 0:
-            self._turns_left = MOST_TURNS
-            self._draining_since = self.warden.clock()
-            asyncio.get_running_loop().call_soon(self._drain)
+        if self._draining is None:
+            self._drain_on(MOST_TURNS, self.warden.clock())
+
+    def _drain_on(self, turns_left: int, since: float) -> None:
+        self._draining = turns_left, since
+        asyncio.get_running_loop().call_soon(self._drain)
 
     def _drain(self) -> None:
-        self._turns_left -= 1
-        if self._turns_left > MOST_TURNS - FEWEST_TURNS:
-            asyncio.get_running_loop().call_soon(self._drain)
+        assert self._draining is not None  # noqa: S101 - who calls has set it
+        turns_left, since = self._draining
+        turns_left -= 1
+        if turns_left > MOST_TURNS - FEWEST_TURNS:
+            self._drain_on(turns_left, since)
             return
-        turns_left, self._turns_left = self._turns_left, 0
+        self._draining = None
         transport = self.judged_transport()
         if transport is None or self.monitor.row.state > codes.SUSPECT:
             return
         now = self.warden.clock()
-        if now - self._draining_since > codes.PUNCTUAL:
+        if now - since > codes.PUNCTUAL:
             # The loop was blocked meanwhile: what arrived then has to be read
             # too. Once, or a loop that is always slow would accuse nobody.
-            self._start_to_drain()
-            self._draining_since = codes.NEVER
+            self._drain_on(MOST_TURNS, codes.NEVER)
             return
         facts, unread = gather(transport, now=now)
         if turns_left and unread and not facts.paused:
-            self._turns_left = turns_left
-            asyncio.get_running_loop().call_soon(self._drain)
+            self._drain_on(turns_left, since)
             return
         if unread:  # nobody reads: it may have said that it lives
             facts = facts._replace(paused=True)

@@ -40,9 +40,10 @@ class Outbox:
 
     Attributes:
         has_room: Whether the transport takes more; it says so itself.
+        was_used: Whether anything was sent since somebody set this to False.
     """
 
-    __slots__ = ("_closes", "_queue", "_run", "_transport", "has_room")
+    __slots__ = ("_closes", "_queue", "_run", "_transport", "has_room", "was_used")
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
@@ -50,6 +51,7 @@ class Outbox:
         self._closes = False
         self._run = 0
         self.has_room = True
+        self.was_used = False
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -74,6 +76,7 @@ class Outbox:
             return False
         for number, frame in enumerate(frames, 1):
             self._transport.write(frame)
+            self.was_used = True
             self._run += 1
             if not self.has_room or number == LONGEST_RUN:
                 self._follow(frames)
@@ -130,6 +133,7 @@ class Outbox:
             frame = next(sending.frames, None)
             if frame is not None:
                 self._transport.write(frame)
+                self.was_used = True
                 self._run += 1
                 continue
             self._queue.pop(0)

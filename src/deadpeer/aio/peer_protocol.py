@@ -67,7 +67,7 @@ class PeerProtocol(Timed, asyncio.Protocol):
         settings: What is shared with others.
     """
 
-    __slots__ = ("__weakref__", "_busy", "_changes", "_opened_at", "_settings")
+    __slots__ = ("__weakref__", "_changes", "_opened_at", "_settings")
 
     def __init__(self, settings: Settings) -> None:
         monitor = Monitor(
@@ -77,7 +77,6 @@ class PeerProtocol(Timed, asyncio.Protocol):
         self._settings = settings
         self._changes: Changes | None = None
         self._opened_at = codes.NEVER
-        self._busy = False  # something beside heartbeats was sent of late
 
     @property
     def peer(self) -> str:
@@ -130,6 +129,10 @@ class PeerProtocol(Timed, asyncio.Protocol):
         if type(arrivals) is tuple and type(arrivals[0]) is Ponged:
             # Nearly every read of an idle connection: one heartbeat, nothing behind.
             monitor.answered(arrivals[0].sequence, now=now)
+            if row.state == codes.ALIVE:
+                # Its data is at hand now; another look would fetch it once more.
+                row.wake_at = codes.next_look(monitor.heartbeat, now)
+                self.arm()
         else:
             self._take_all(arrivals)
         if row.state == codes.SUSPECT:
@@ -315,9 +318,10 @@ class PeerProtocol(Timed, asyncio.Protocol):
         except LocalProtocolError:
             return  # one side has left; the deadline runs all the same
         covers = None
-        if self._busy:
+        outbox = self._outbox
+        if outbox is not None and outbox.was_used:
             # The ping stands behind what was sent; find out where.
-            self._busy = False
+            outbox.was_used = False
             traffic = traffic_of(transport, now=now)
             if traffic.acked is not None and traffic.outstanding is not None:
                 waiting = traffic.outstanding + waiting_in(transport)

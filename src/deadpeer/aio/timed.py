@@ -102,7 +102,7 @@ class Timed(Judged):
         if now >= self._chore_at:
             self._do_chores(now)
         if not self._is_gone:
-            super().due(now)
+            Judged.due(self, now)  # super() costs twice as much
 
     def find_chores(self) -> None:
         """Find out what is due when: a beat, the end of a frame, the end of it all."""

@@ -12,6 +12,7 @@ what it knows, and calls again with ``drained`` facts. Source of that idea: Ma e
 al., SafeTimer, USENIX ATC 2018, section 4.
 """
 
+from math import ceil
 from typing import NamedTuple
 
 from deadpeer.core.states import CODES, State
@@ -23,6 +24,8 @@ __all__ = [
     "CONNECTING",
     "DEAD",
     "DIED",
+    "LATE_PING",
+    "MOMENT",
     "NEVER",
     "NOTHING",
     "NO_FACTS",
@@ -37,6 +40,7 @@ __all__ = [
     "Row",
     "judge",
     "look_at_quiet_peer",
+    "next_look",
 ]
 
 # Actions.
@@ -59,8 +63,14 @@ UNKNOWN = -1
 # timers of an event loop under normal load are late by a few milliseconds.
 PUNCTUAL = 0.05
 
-# It is never more than this part of a timeout, or a peer would have to pay for it.
+# A ping that leaves so many seconds late, or after this part of a timeout if that is
+# less, still counts from when it was due.
+LATE_PING = 0.15
 MOMENT = 1 / 8
+# So questions wait up to a tenth of a second for others. To send a hundred at
+# once costs a process half as much as one by one.
+COMPANY = 10  # times a second
+PATIENT = 1.2  # the least timeout of which a late ping's moment covers that
 
 # While the kernel still delivers the question, its progress is looked at so
 # often within one timeout.
@@ -137,7 +147,7 @@ class Row:
         delivered: The segments that it had at the last look.
         covers: The count of acknowledged bytes that covers the question;
             ``UNKNOWN`` until it was looked at.
-        covered: Whether it was reached.
+        suspected_at: When the latest suspicion began, in seconds.
         stretched: Seconds that this watcher was late since it asked, and what
             it granted for that.
         slept: Seconds of suspension since the peer was heard.
@@ -147,7 +157,6 @@ class Row:
         "acked",
         "asked_at",
         "counts_at",
-        "covered",
         "covers",
         "delivered",
         "heard_at",
@@ -161,6 +170,7 @@ class Row:
         "srtt",
         "state",
         "stretched",
+        "suspected_at",
         "wake_at",
     )
 
@@ -180,9 +190,14 @@ class Row:
         self.acked = UNKNOWN
         self.covers = UNKNOWN
         self.delivered = UNKNOWN
-        self.covered = False
+        self.suspected_at = NEVER
         self.stretched = 0.0
         self.slept = 0.0
+
+    @property
+    def covered(self) -> bool:
+        """Whether the peer's kernel has the latest question, as far as was looked."""
+        return self.acked >= self.covers > UNKNOWN
 
 
 def judge(
@@ -237,13 +252,27 @@ def look_at_quiet_peer(rules: Heartbeat, row: Row, *, now: float) -> tuple[int, 
         row.state = ALIVE
         return RECOVERED, due_at
     if now < due_at:
-        return NOTHING, due_at
+        return NOTHING, next_look(rules, row.heard_at)
     row.slept = 0.0
     # Promised beats are due when they are due; a ping, when we can send it. If that
     # is a moment late, the moment is not added to the promise.
-    moment = min(PUNCTUAL, rules.timeout * MOMENT)
+    moment = min(LATE_PING, rules.timeout * MOMENT)
     is_due_then = rules.one_way or now <= due_at + moment
     return ask(rules, row, now=due_at if is_due_then else now)
+
+
+def next_look(rules: Heartbeat, heard_at: float) -> float:
+    """
+    Return when to look at a peer that owes nothing, in seconds.
+
+    Args:
+        rules: As for ``judge``.
+        heard_at: When it was last heard, in seconds.
+    """
+    due_at = heard_at + rules.interval
+    if rules.timeout < PATIENT or rules.interval < PATIENT or rules.one_way:
+        return due_at
+    return ceil(due_at * COMPANY) / COMPANY
 
 
 def ask_after_sleep(rules: Heartbeat, row: Row, *, now: float) -> tuple[int, float]:
@@ -264,7 +293,6 @@ def ask(rules: Heartbeat, row: Row, *, now: float) -> tuple[int, float]:
     """
     row.asked_at = row.counts_at = now
     row.covers = row.acked = row.delivered = UNKNOWN
-    row.covered = False
     row.stretched = 0.0
     row.pinged_at = LONG_AGO  # no answer can belong to it yet
     # Not after an interval, either: heard right away, it is due again by then.
@@ -328,6 +356,7 @@ def accuse(
     if now < suspect_at:
         return NOTHING, min(wake_at, suspect_at, now + rules.interval)
     row.state = SUSPECT
+    row.suspected_at = now
     return SUSPECTED, wake_at
 
 
@@ -362,7 +391,6 @@ def follow_delivery(row: Row, *, now: float, facts: Facts) -> None:
         row.covers = facts.acked + (facts.outstanding or 0)
     acked_at = now if facts.acked_at == LONG_AGO else min(facts.acked_at, now)
     if facts.acked >= row.covers:
-        row.covered = True
         row.counts_at = max(row.counts_at, acked_at - row.margin)
     elif facts.acked > row.acked >= 0 or facts.delivered > row.delivered >= 0:
         # While one lost segment is repeated, those behind it arrive: on a line of

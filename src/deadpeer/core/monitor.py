@@ -58,10 +58,9 @@ class Monitor:
         heartbeat: The rules; may be replaced when both ends have agreed.
         row: The numbers.
         beats: How many answers the detector was told.
-        suspected_at: When the latest suspicion began, in seconds.
     """
 
-    __slots__ = ("beats", "detector", "heartbeat", "row", "suspected_at")
+    __slots__ = ("beats", "detector", "heartbeat", "row")
 
     def __init__(
         self,
@@ -74,7 +73,6 @@ class Monitor:
         self.heartbeat = heartbeat
         self.detector = None if detector is None else detector.fresh()
         self.beats = 0
-        self.suspected_at = codes.NEVER
         state = codes.CONNECTING if connecting else codes.ALIVE
         self.row = Row(heard_at=now, margin=heartbeat.floor, state=state)
         if not connecting:
@@ -184,7 +182,9 @@ class Monitor:
         # so silence that data has filled does not disturb it.
         # Sequence numbers begin anew, its beats do not.
         self.beats += 1
-        number, period = self.beats, self.heartbeat.interval
+        number = self.beats
+        # Its own period where it has one: only delays matter, see detectors.base.
+        period = getattr(detector, "interval", self.heartbeat.interval)
         detector.beat(number, now=number * period + sample)
         return detector.deadline() - (number + 1) * period
 
@@ -318,12 +318,11 @@ def _drain(_monitor: Monitor, _now: float, _facts: Facts) -> Event:
 
 
 def _suspected(monitor: Monitor, now: float, facts: Facts) -> Event:
-    monitor.suspected_at = now
     return Suspected(now, monitor.evidence(now=now, facts=facts))
 
 
 def _recovered(monitor: Monitor, now: float, _facts: Facts) -> Event:
-    return Recovered(now, now - monitor.suspected_at)
+    return Recovered(now, now - monitor.row.suspected_at)
 
 
 def _died(monitor: Monitor, now: float, facts: Facts) -> Event:

@@ -12,8 +12,6 @@ import math
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
-from deadpeer.policy.keepalive import require_seconds
-
 __all__ = ["Wheel"]
 
 Item = TypeVar("Item")
@@ -33,9 +31,6 @@ class Wheel(Generic[Item]):
         tick: How many seconds are one turn; items come out up to so much late,
             never early.
 
-    Raises:
-        ConfigError: *tick* is no duration.
-
     >>> wheel = Wheel[str](tick=0.01)
     >>> wheel.add("a", at=20.0)
     >>> wheel.next_at
@@ -47,7 +42,7 @@ class Wheel(Generic[Item]):
     __slots__ = ("_order", "_per_second", "_turns", "tick")
 
     def __init__(self, *, tick: float) -> None:
-        self.tick = require_seconds("tick", tick)
+        self.tick = tick
         self._per_second = 1 / tick
         # Each turn is an ordered set: to find one of very many in a list takes too long.
         self._turns: dict[int, dict[Item, None]] = {}
