@@ -22,7 +22,7 @@ from deadpeer.kernel.settings_of import Wanted, settings_of
 from deadpeer.kernel.snapshot import take_snapshot
 
 HOLDERS = 4
-LOOK = "from deadpeer.kernel.snapshot import take_snapshot; take_snapshot()"
+LOOK = "from deadpeer.kernel.snapshot import take_snapshot; take_snapshot(processes=2)"
 
 
 def hold(pairs: int) -> None:
@@ -75,6 +75,7 @@ def measure(sockets: int, runs: int) -> None:
             "ends of all rows": lambda: [row.ends for row in dump.rows],
             "vitals of all rows": lambda: [row.vitals for row in dump.rows],
             "snapshot": take_snapshot,
+            "snapshot, by two processes": lambda: take_snapshot(processes=2),
             "snapshot, in a new Python": lambda: subprocess.run(
                 [sys.executable, "-c", LOOK], check=True
             ),

@@ -2,12 +2,15 @@
 
 import gc
 import os
+import socket
 
 import pytest
-from tests.neighbours import neighbour
+from tests.neighbours import as_nobody, neighbour
 
-from deadpeer.errors import ConfigError
+from deadpeer.errors import AccessDenied, ConfigError
 from deadpeer.kernel.namespaces import find_namespace, own
+from deadpeer.kernel.settings_of import Wanted
+from deadpeer.kernel.shared_work import settings_by_two
 from deadpeer.kernel.snapshot import take_snapshot
 from deadpeer.kernel.tcp_info import TcpState
 
@@ -89,3 +92,44 @@ def test_the_search_for_garbage_is_left_as_it_was(child, is_on):
         assert gc.isenabled() == is_on
     finally:
         (gc.enable if before else gc.disable)()
+
+
+def test_two_processes_see_what_one_sees(child):
+    child.told("keep = [pair() for _ in range(100)]; twin = a.dup()")
+    child.told("[p.setsockopt(6, 4, 100 + n) for n, (p, _) in enumerate(keep)]")
+    here = find_namespace(str(child.pid))
+
+    by_one, by_two = take_snapshot([here]), take_snapshot([here], processes=2)
+
+    inodes = {one.inode for one in by_one.spaces[0].dump.rows}
+    assert len(by_two.settings.settings) == 202
+    assert by_two.settings.settings == by_one.settings.settings
+    assert by_two.settings.gone == by_one.settings.gone == ()
+    assert [by_two.owners.of(inode) for inode in inodes] == [
+        by_one.owners.of(inode) for inode in inodes
+    ]
+    assert by_two.processes == by_one.processes
+
+
+def test_the_copy_of_this_process_is_not_told_as_a_holder():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        seen = take_snapshot(states=1 << TcpState.LISTEN, processes=2)
+
+        assert seen.owners.of(os.fstat(server.fileno()).st_ino) == (
+            (os.getpid(), server.fileno()),
+        )
+
+
+def test_who_may_not_be_looked_into_is_told_by_two_processes_too():
+    if os.geteuid() != 0:
+        pytest.skip("needs another user's process: run as root")
+    with neighbour() as theirs:
+        theirs.told("a, b = pair()")
+        fd, cookie = theirs.told("a.fileno(), a.getsockopt(1, 57, 8)")
+        wanted = [Wanted(theirs.pid, fd, cookie)] * 2
+
+        def refused() -> int:
+            (error,) = settings_by_two(wanted).refused.values()
+            return 0 if isinstance(error, AccessDenied) and error.capability else 1
+
+        assert as_nobody(refused) == 0
