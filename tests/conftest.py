@@ -1,5 +1,5 @@
 """
-What holds for every test: no silent skips in CI, and laws that repeat.
+What holds for every test: no silent skips in CI, laws that repeat, one lab at a time.
 
 On a user's machine a test that needs a privilege or a newer kernel is skipped
 and says why. In CI that would be a test which nobody runs, so there a skip is
@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Generator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -26,6 +27,8 @@ EXCEPTIONS: dict[str, str] = {
     ),
 }
 """Tests (``tests/file.py::test_name``) that may be skipped in CI, with the reason."""
+
+LAB = "tests/lab/"
 
 # A law has no deadline: the machine may be busy, and slow is not wrong. In CI
 # the examples are the same in every run, so that a red build can be repeated.
@@ -76,6 +79,22 @@ def pytest_make_collect_report() -> Generator[
     if is_strict():
         forbid_skip(report)
     return report
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """
+    Let files run side by side, and the lab's one after the other.
+
+    They compare what they measure with predictions, and would be in each other's way.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneLab(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return LAB if nodeid.startswith(LAB) else super()._split_scope(nodeid)
+
+    return OneLab(config, log)
 
 
 @functools.cache

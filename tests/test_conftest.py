@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,44 @@ def test_on_a_users_machine_a_skip_is_a_skip(tmp_path):
     kept = {"test_expected.py": {"XFAIL"}, "test_pass.py": {"PASSED"}}
 
     assert outcomes(tmp_path, ci="") == {name: {"SKIPPED"} for name in FILES} | kept
+
+
+def test_side_by_side_the_lab_is_never_in_its_own_way(tmp_path):
+    code = textwrap.dedent(
+        """
+        import os
+        from pathlib import Path
+
+        def test_it():
+            worker = os.environ["PYTEST_XDIST_WORKER"]
+            Path(__file__).with_suffix(".worker").write_text(worker)
+        """
+    )
+    names = ["lab/test_one", "lab/wire/test_two", "test_three", "test_four"]
+    files = [tmp_path / "tests" / f"{name}.py" for name in names]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(code, encoding="utf-8")
+    rules = tmp_path / "tests" / "conftest.py"
+    rules.write_bytes(RULES.read_bytes())
+    command = ["-m", "pytest", "-p", "no:cacheprovider", "-c", os.devnull]
+    subprocess.run(
+        [
+            sys.executable,
+            *command,
+            "--rootdir",
+            tmp_path,
+            "-n",
+            "2",
+            tmp_path / "tests",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        check=True,
+    )
+    one, two, *others = (
+        file.with_suffix(".worker").read_text(encoding="utf-8") for file in files
+    )
+
+    assert one == two
+    assert set(others) - {one}
