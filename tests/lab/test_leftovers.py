@@ -1,5 +1,6 @@
 """A run that is killed half way leaves nothing: no process, namespace or file."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -65,8 +66,24 @@ def children(pid):
     return found - {pid}
 
 
-def namespaces(pid="[0-9]*"):
-    """Return the network namespaces that processes are in, or hold open."""
+def bearers(folder):
+    """
+    Return the numbers of all processes that were started with a folder of their own.
+
+    What holds a namespace is one of them, wherever it has got to. The namespaces
+    themselves tell less: their numbers are given to the next ones at once.
+    """
+    mark = f"TMPDIR={folder}".encode()
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # gone meanwhile
+            if mark in (entry / "environ").read_bytes().split(b"\0"):
+                found.add(int(entry.name))
+    return found
+
+
+def namespaces(pid):
+    """Return the network namespaces that a process is in, or holds open."""
     found = set()
     for link in Path("/proc").glob(f"{pid}/task/*/ns/net"):
         found |= inode(link)
@@ -86,10 +103,24 @@ def inode(link):
 def surroundings():
     """Return what a run could leave outside its processes."""
     named = Path("/run/netns")
-    links = {entry.name for entry in Path("/sys/class/net").iterdir()}
-    memory = {entry.name for entry in MEMORY.glob("*faketime*")}
-    hosts = {entry.name for entry in named.iterdir()} if named.exists() else {}
-    return links, hosts, memory
+    links = set(Path("/sys/class/net").iterdir())
+    hosts = set(named.iterdir()) if named.exists() else set()
+    return links | hosts | set(MEMORY.glob("*faketime*"))
+
+
+def left_since(before):
+    """
+    Return what is there that was not there before.
+
+    Memory bears the number of its process; what a live one has is not left yet, and
+    may be that of another lab on this machine.
+    """
+    return {
+        found
+        for found in surroundings() - before
+        if found.parent != MEMORY
+        or not Path("/proc", found.name.rpartition("_")[2]).exists()
+    }
 
 
 @pytest.fixture
@@ -143,12 +174,13 @@ def test_nothing_is_left_of_a_run_that_is_killed_half_way(
     tmp_path, before, started, victim, number
 ):
     # Nothing shows outside while it runs, so nothing has to be put back.
-    assert surroundings() == before
+    assert left_since(before) == set()
     made = children(started.pid)
     theirs = {name for pid in made for name in namespaces(pid)}
 
     # A worker, and for each of three networks a peer and a wire.
     assert len(made) == 7
+    assert bearers(tmp_path) == made | {started.pid}
     # Four hosts each, one more for the reboot, and the worker's own.
     assert len(theirs) == 3 * 4 + 1 + 1
 
@@ -156,7 +188,7 @@ def test_nothing_is_left_of_a_run_that_is_killed_half_way(
     wait_until_gone([*made, started.pid])
 
     assert children(started.pid) == set()
-    assert namespaces() & theirs == set()
+    assert bearers(tmp_path) == set()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -165,15 +197,15 @@ def test_nothing_is_left_of_a_run_that_is_killed_half_way(
 @pytest.mark.parametrize("victim", ["the run", "the worker"])
 def test_nothing_is_left_of_watchers_stopped_or_not(tmp_path, before, started, victim):
     made = children(started.pid)
-    theirs = {name for pid in made for name in namespaces(pid)}
 
     # A worker, and for each of two networks a watcher and two peers.
     assert len(made) == 1 + 2 * 3
+    assert bearers(tmp_path) == made | {started.pid}
 
     kill(started, victim, signal.SIGKILL)
     wait_until_gone([*made, started.pid])
 
     assert children(started.pid) == set()
-    assert namespaces() & theirs == set()
-    assert surroundings() == before
+    assert bearers(tmp_path) == set()
+    assert left_since(before) == set()
     assert list(tmp_path.iterdir()) == []
