@@ -9,9 +9,9 @@ LXC (``lxc.payload.NAME``) and systemd-nspawn (``machine-NAME.scope``).
 """
 
 import functools
+import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 __all__ = ["Process", "container_of", "process_facts", "user_name"]
 
@@ -21,6 +21,9 @@ CONTAINERS = (
     re.compile(r"/lxc(?:\.payload\.|/)([^/]+)"),
     re.compile(r"/machine-([^/]+)\.scope(?:/|$)"),
 )
+UID = re.compile(r"^Uid:\s+\d+\s+(\d+)", re.MULTILINE)  # the effective one
+PIECE = 4096
+MOST = 1 << 16  # bytes of a command line
 SHORT = 12  # digits of an identifier that people use
 
 
@@ -57,13 +60,13 @@ def process_facts(pid: int) -> Process:
     Args:
         pid: The process.
     """
-    folder = Path("/proc", str(pid))
+    folder = f"/proc/{pid}"
     uid = _uid(folder)
-    cgroup = _cgroup(_text(folder / "cgroup"))
-    words = _text(folder / "cmdline").rstrip("\0")
+    cgroup = _cgroup(_text(f"{folder}/cgroup"))
+    words = _text(f"{folder}/cmdline").rstrip("\0")
     return Process(
         pid=pid,
-        name=_text(folder / "comm").rstrip("\n"),
+        name=_text(f"{folder}/comm").rstrip("\n"),
         command=tuple(words.split("\0")) if words else (),
         uid=uid,
         user="" if uid is None else user_name(uid),
@@ -109,19 +112,30 @@ def user_name(uid: int) -> str:
         return str(uid)
 
 
-def _text(path: Path) -> str:
+def _text(path: str) -> str:
+    # There may be thousands of processes: this is the quickest way.
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return ""
+    try:
+        data = b""
+        while piece := os.read(descriptor, PIECE):
+            data += piece
+            # Most fit; a command line may be as long as memory allows.
+            if len(piece) < PIECE or len(data) >= MOST:
+                break
+    except OSError:
+        return ""  # it ended
+    finally:
+        os.close(descriptor)
+    return data.decode(errors="replace")
 
 
-def _uid(folder: Path) -> int | None:
+def _uid(folder: str) -> int | None:
     # The owner of the folder is root's where a process is not dumpable.
-    for line in _text(folder / "status").splitlines():
-        if line.startswith("Uid:"):
-            return int(line.split()[2])  # the effective one
-    return None
+    found = UID.search(_text(f"{folder}/status"))
+    return int(found[1]) if found else None
 
 
 def _cgroup(text: str) -> str:
@@ -133,8 +147,8 @@ def _cgroup(text: str) -> str:
     return max((path for _, _, path in paths), key=len, default="")
 
 
-def _netns(folder: Path) -> int:
+def _netns(folder: str) -> int:
     try:
-        return (folder / "ns/net").stat().st_ino
+        return os.stat(f"{folder}/ns/net").st_ino  # noqa: PTH116 - one of very many
     except OSError:
         return 0

@@ -23,6 +23,9 @@ class OwnersFoundMeanwhile:
     The search for the owners of sockets, begun in a second process.
 
     Use it with ``with``.
+
+    Raises:
+        UnsupportedError: There is no ``/proc``.
     """
 
     def __init__(self) -> None:
