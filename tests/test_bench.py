@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -131,3 +132,13 @@ def test_a_wrong_number_is_told_in_a_line(words):
     assert ended.returncode == 2
     assert "Traceback" not in ended.stderr
     assert ": error: " in ended.stderr.splitlines()[-1]
+
+
+@pytest.mark.netns
+@pytest.mark.skipif(shutil.which("ss") is None, reason="needs ss, of iproute2")
+def test_a_look_at_a_hosts_sockets_is_measured_beside_ss():
+    ended = run("host_sockets.py", "--sockets", "80", "--runs", "1")
+
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("80 sockets, 80 with a holder, of 80\n")
+    assert "ss -tinopH" in ended.stdout
