@@ -1,8 +1,10 @@
+import contextlib
 import math
 import os
 import socket
 import struct
 import sys
+import threading
 import time
 
 import pytest
@@ -69,6 +71,32 @@ def test_acknowledgements_are_no_arrival_and_are_counted():
         assert last.arrived_at == -math.inf
         assert last.rtt is not None
         assert 0 < last.rtt < 1
+
+
+@linux
+def test_every_byte_is_acknowledged_or_outstanding_whenever_it_is_asked():
+    # Between the two questions acknowledgements come: a few in ten thousand times.
+    with pair() as (client, accepted):
+        first = read_traffic(client, now=NOW).acked
+        assert first is not None
+        written = 0
+        client.setblocking(False)  # noqa: FBT003
+        reading = threading.Thread(target=read_on, args=(accepted,))
+        reading.start()
+        for _ in range(20_000):
+            with contextlib.suppress(BlockingIOError):
+                written += client.send(b"x" * 3000)
+            seen = read_traffic(client, now=NOW)
+            assert seen.acked is not None
+            assert seen.outstanding is not None
+            assert seen.acked - first + seen.outstanding >= written
+        client.shutdown(socket.SHUT_WR)
+        reading.join()
+
+
+def read_on(sock):
+    while sock.recv(1 << 16):
+        pass
 
 
 @linux

@@ -44,6 +44,9 @@ FIELDS = (
 # TCP_RTO_MAX.
 RTO_MAX = 120.0
 
+# How often it is asked what was acknowledged and what was not, until both answers fit.
+MOST_QUESTIONS = 3
+
 
 class Traffic(NamedTuple):
     """
@@ -88,7 +91,8 @@ def read_traffic(sock: socket.socket, *, now: float) -> Traffic:
     """
     Return what the kernel knows about a connection now.
 
-    Three short system calls, and nothing is changed. Other sockets than TCP,
+    Three short system calls, or a few more while bytes are on their way, and nothing
+    is changed. Other sockets than TCP,
     and other systems than Linux, tell only what waits to be read. A socket that
     cannot be asked any more tells nothing.
 
@@ -103,7 +107,7 @@ def read_traffic(sock: socket.socket, *, now: float) -> Traffic:
     if not IS_LINUX:
         return Traffic(unread=unread)
     try:
-        data = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, LENGTH)
+        data, outstanding = _delivery(sock)
     except OSError:
         return Traffic(unread=unread)
     if len(data) < LENGTH:
@@ -125,7 +129,6 @@ def read_traffic(sock: socket.socket, *, now: float) -> Traffic:
     if state not in CONNECTED:
         # Instants of a connection that is not there yet are not set.
         return Traffic(unread=unread)
-    outstanding = _number(descriptor, SIOCOUTQ)
     silence = _age(acked_ms)
     unanswered = 0.0
     if retransmits >= SUSPICIOUS:
@@ -144,6 +147,27 @@ def read_traffic(sock: socket.socket, *, now: float) -> Traffic:
         unanswered=max(0.0, min(unanswered, silence)),
         rtt=rtt_us / 1e6 if rtt_us else None,
     )
+
+
+def _delivery(sock: socket.socket) -> tuple[bytes, int | None]:
+    """
+    Return tcp_info, and the bytes that were not acknowledged at the same moment.
+
+    An acknowledgement may come between two questions. Its bytes must not be missed
+    in both answers, or what stands behind them would seem to have been delivered.
+    """
+    descriptor = sock.fileno()
+    outstanding = _number(descriptor, SIOCOUTQ)
+    for _ in range(MOST_QUESTIONS):
+        data = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, LENGTH)
+        if not outstanding:
+            break
+        before, outstanding = outstanding, _number(descriptor, SIOCOUTQ)
+        if outstanding == before:
+            break
+    else:
+        outstanding = before
+    return data, outstanding
 
 
 def _age(elapsed_ms: int) -> float:
