@@ -26,9 +26,13 @@ def play(request):
     """Run a coroutine on each kind of loop."""
     library: Any = pytest.importorskip(request.param)
 
+    async def bounded(main):
+        async with asyncio.timeout(WAIT):
+            return await main
+
     def play(main):
         with asyncio.Runner(loop_factory=library.new_event_loop) as runner:
-            return runner.run(main)
+            return runner.run(bounded(main))
 
     return play
 
@@ -131,9 +135,8 @@ def test_a_blocked_loop_accuses_nobody(play):
 
         async with guard(writer, heartbeat=RULES, send_ping=ask) as guarded:
             listening = asyncio.create_task(listen(reader, guarded))
-            async with asyncio.timeout(WAIT):
-                while len(asked) < 3:  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
+            while len(asked) < 3:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
             assert guarded.state is not State.DEAD
             listening.cancel()
         await close()
