@@ -75,7 +75,6 @@ def test_help_imports_no_verb_and_nothing_heavy():
             "deadpeer",
             "deadpeer.cli",
             "deadpeer.cli.root",
-            "deadpeer.cli.streams",
             "deadpeer.errors",
         ]
     )

@@ -9,8 +9,6 @@ this file and ``streams`` alone do without, so that they can say so.
 import sys
 from collections.abc import Sequence
 
-from deadpeer.cli.streams import prepare
-
 __all__ = ["main"]
 
 NEEDS = ("click", "rich")
@@ -23,6 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: What follows the program's name; by default this process's own.
     """
+    from deadpeer.cli.streams import prepare
+
     prepare()
     try:
         from deadpeer.cli.root import run
