@@ -126,7 +126,20 @@ def _searched(
                 rtt=candidate,
                 assessment=best,
             )
-    raise _refused(within, USUAL_RTTS[-1] if rtt is None else rtt, path)
+    longest = USUAL_RTTS[-1] if rtt is None else rtt
+    least = _least(longest, platform, defaults, stalled_reader)
+    raise _refused(within, longest, path, least=least)
+
+
+# To find it takes some hundred plans; to be refused once and again need not.
+@lru_cache(maxsize=1024)
+def _least(
+    rtt: float,
+    platform: Platform,
+    defaults: Defaults,
+    stalled_reader: bool,  # noqa: FBT001 -- as above
+) -> float | None:
+    return Search(defaults, platform, stalled_reader=stalled_reader).smallest(rtt)
 
 
 def smallest(
@@ -154,12 +167,11 @@ def smallest(
     """
     require_seconds("rtt", rtt, zero=True)
     _require_options(platform, allow_stalled_reader=allow_stalled_reader)
-    path = Search(
-        defaults or platform.defaults, platform, stalled_reader=allow_stalled_reader
-    )
-    least = path.smallest(rtt)
+    defaults = defaults or platform.defaults
+    least = _least(rtt, platform, defaults, bool(allow_stalled_reader))
     if least is None:
-        raise _refused(DAY, rtt, path)
+        path = Search(defaults, platform, stalled_reader=allow_stalled_reader)
+        raise _refused(DAY, rtt, path, least=None)
     return least
 
 
@@ -184,11 +196,14 @@ def _require_options(platform: Platform, *, allow_stalled_reader: bool) -> None:
         )
 
 
-def _refused(within: float, rtt: float, path: Search) -> ConfigError:
+def _refused(
+    within: float, rtt: float, path: Search, *, least: float | None
+) -> ConfigError:
     problem = f"within={within!r} cannot be promised at a round trip of {rtt:g} s"
     hint = "for less use heartbeats, which need no kernel timers"
-    least = path.smallest(rtt)
-    following = path.smallest(rtt, above=within) if within <= path.quick else None
+    following = None
+    if least is not None and least <= within <= path.quick:
+        following = path.smallest(rtt, above=within)
     if least is None:
         why = "no settings are both quick and patient enough there"
         hint = "promise more, or use heartbeats, which need no kernel timers"
