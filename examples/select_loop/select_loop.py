@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 
 from deadpeer.core.events import Change, DrainDue, Event, PingDue, Reason
-from deadpeer.core.judge import UNKNOWN, Facts
+from deadpeer.core.facts import Facts
 from deadpeer.core.monitor import Monitor
 from deadpeer.core.states import State
 from deadpeer.kernel.traffic import read_traffic
@@ -84,13 +84,14 @@ class SelectLoop:
     def facts(self, now: float) -> Facts:
         """What the kernel knows: on Linux, that is more than silence."""
         known = read_traffic(self.sock, now=now)
-        outstanding, delivered = known.outstanding, known.delivered
+        outstanding = known.outstanding
         return Facts(
             paused=not self.reading,
             arrived_at=known.arrived_at,
             acked=known.acked,
             acked_at=known.acked_at,
-            delivered=UNKNOWN if delivered is None else delivered,
+            delivered=known.delivered,
+            repair=known.repair,
             outstanding=None if outstanding is None else outstanding + len(self.unsent),
             unanswered=known.unanswered,
         )

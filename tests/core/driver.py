@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Callable, Sequence
 
 from deadpeer.core.events import Died, DrainDue, Event, PingDue
-from deadpeer.core.judge import NO_FACTS, Facts
+from deadpeer.core.facts import NO_FACTS, Facts
 from deadpeer.core.monitor import Monitor
 from deadpeer.policy.heartbeat import Heartbeat
 

@@ -23,7 +23,8 @@ from deadpeer.core.events import (
     Recovered,
     Suspected,
 )
-from deadpeer.core.judge import Facts, Row, judge
+from deadpeer.core.facts import LONG_AGO, Facts
+from deadpeer.core.judge import Row, judge
 from deadpeer.core.monitor import Monitor
 from deadpeer.core.rtt import smoothed
 from deadpeer.policy.heartbeat import Heartbeat
@@ -112,12 +113,12 @@ class RowPlayer:
 
     def answered(self, *, now: float) -> None:
         row, rules = self.row, self.rules
-        if row.pinged_at > codes.LONG_AGO and row.stretched == row.slept == 0:
+        if row.pinged_at > LONG_AGO and row.stretched == row.slept == 0:
             sample = now - row.pinged_at
             row.srtt, row.rttvar = smoothed(row.srtt, row.rttvar, sample)
             usual = max(sample, row.srtt) + 4 * row.rttvar
             row.margin = min(rules.timeout, max(rules.floor, usual))
-        row.pinged_at = codes.LONG_AGO
+        row.pinged_at = LONG_AGO
         self.heard(now=now)
 
     def pinged(self, *, now: float) -> None:

@@ -5,7 +5,8 @@ from tests.core.driver import watch
 
 from deadpeer.core import judge as codes
 from deadpeer.core.events import Died, DrainDue, PingDue, Reason, Suspected
-from deadpeer.core.judge import LOOKS, Facts
+from deadpeer.core.facts import Facts
+from deadpeer.core.judge import LOOKS
 from deadpeer.core.monitor import Monitor
 from deadpeer.core.states import State
 from deadpeer.policy.heartbeat import Heartbeat

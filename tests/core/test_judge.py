@@ -2,6 +2,7 @@
 
 import pytest
 
+from deadpeer.core.facts import LONG_AGO, Facts
 from deadpeer.core.judge import (
     ALIVE,
     CLOSED,
@@ -9,7 +10,6 @@ from deadpeer.core.judge import (
     DEAD,
     DIED,
     LATE_PING,
-    LONG_AGO,
     NEVER,
     NOTHING,
     PING,
@@ -20,7 +20,6 @@ from deadpeer.core.judge import (
     SUSPECTED,
     UNKNOWN,
     VERIFY,
-    Facts,
     Row,
     judge,
     next_look,
@@ -71,7 +70,7 @@ def test_a_new_row_has_asked_nothing():
 
 def test_the_defaults_of_the_facts_accuse_nobody():
     assert Facts() == (
-        *(False, False, LONG_AGO, None, LONG_AGO, UNKNOWN, None),
+        *(False, False, LONG_AGO, None, LONG_AGO, None, 0.0, None),
         *(0.0, 0.0, 0.0),
     )
 
@@ -457,3 +456,25 @@ def test_a_segment_more_is_progress_where_the_count_of_bytes_stands_still(
         judge(RULES, peer, now=now, facts=seen)
     assert peer.counts_at == counts_at
     assert peer.delivered == after
+
+
+@pytest.mark.parametrize(
+    ("repair", "dead_at"), [(0.0, 28.0), (8.0, 28.0), (11.5, 31.5), (99.0, 36.0)]
+)
+def test_a_line_that_takes_long_to_repeat_what_it_lost_is_waited_for(repair, dead_at):
+    peer = asked()
+    facts = Facts(drained=True, acked=10, acked_at=20.0, outstanding=9, repair=repair)
+    answers = []
+    for now in (21.0, dead_at - 0.125, dead_at):
+        peer.wake_at = now
+        answers.append(judge(RULES, peer, now=now, facts=facts))
+    assert answers == [(NOTHING, 22.0), (SUSPECTED, dead_at), (DIED, NEVER)]
+
+
+def test_a_question_that_was_delivered_has_no_repair_to_wait_for():
+    peer = asked()
+    facts = Facts(drained=True, acked=10, acked_at=20.0, outstanding=0, repair=99.0)
+    for now in (21.0, 28.0):
+        peer.wake_at = now
+        answer = judge(RULES, peer, now=now, facts=facts)
+    assert answer == (DIED, NEVER)

@@ -15,7 +15,7 @@ from deadpeer.core.events import (
     Recovered,
     Suspected,
 )
-from deadpeer.core.judge import Facts
+from deadpeer.core.facts import Facts
 from deadpeer.core.kernel_evidence import Onlooker, probing
 from deadpeer.core.states import State
 from deadpeer.errors import ConfigError

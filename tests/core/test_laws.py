@@ -16,7 +16,8 @@ from tests.core.scripts import (
 )
 
 from deadpeer.core.events import Died, PingDue, Reason, Suspected, WatcherLate
-from deadpeer.core.judge import DEAD, NEVER, NOTHING, PUNCTUAL, Facts, Row, judge
+from deadpeer.core.facts import Facts
+from deadpeer.core.judge import DEAD, NEVER, NOTHING, PUNCTUAL, Row, judge
 from deadpeer.core.states import CODES, TRANSITIONS, State
 
 instants = st.integers(0, 400).map(lambda quarters: quarters / 4)

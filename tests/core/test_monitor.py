@@ -19,7 +19,7 @@ from deadpeer.core.events import (
     Suspected,
     WatcherLate,
 )
-from deadpeer.core.judge import Facts
+from deadpeer.core.facts import Facts
 from deadpeer.core.monitor import Monitor
 from deadpeer.core.rtt import Rtt
 from deadpeer.core.states import State

@@ -13,7 +13,8 @@ from deadpeer.core.events import (
     Suspected,
     WatcherLate,
 )
-from deadpeer.core.judge import LATE_PING, Facts
+from deadpeer.core.facts import Facts
+from deadpeer.core.judge import LATE_PING
 from deadpeer.core.monitor import Monitor
 from deadpeer.core.states import State
 from deadpeer.policy.heartbeat import Heartbeat

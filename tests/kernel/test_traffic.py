@@ -71,6 +71,7 @@ def test_acknowledgements_are_no_arrival_and_are_counted():
         assert last.arrived_at == -math.inf
         assert last.rtt is not None
         assert 0 < last.rtt < 1
+        assert last.rtt < last.repair < 2, "at least 0.2 s for the repetition"
 
 
 @linux

@@ -18,7 +18,8 @@ from tests.testing.random_scripts import scripts
 from deadpeer.aio.guarding import Guard
 from deadpeer.aio.warden import TICK
 from deadpeer.core.events import Change, Died, Online, Reason, Suspected, WatcherLate
-from deadpeer.core.judge import NO_FACTS, PUNCTUAL
+from deadpeer.core.facts import NO_FACTS
+from deadpeer.core.judge import PUNCTUAL
 from deadpeer.errors import ConfigError, LocalProtocolError
 from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.testing import (

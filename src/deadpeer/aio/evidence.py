@@ -5,7 +5,7 @@ import select
 from collections.abc import Callable
 from typing import Any
 
-from deadpeer.core.judge import UNKNOWN, Facts
+from deadpeer.core.facts import Facts
 from deadpeer.kernel.traffic import Traffic, read_traffic
 
 __all__ = ["gather", "is_reading", "traffic_of", "waiting_in"]
@@ -39,7 +39,8 @@ def gather(transport: Any, *, now: float) -> tuple[Facts, int]:
         arrived_at=traffic.arrived_at,
         acked=traffic.acked if outstanding is not None else None,
         acked_at=traffic.acked_at,
-        delivered=UNKNOWN if traffic.delivered is None else traffic.delivered,
+        delivered=traffic.delivered,
+        repair=traffic.repair,
         outstanding=outstanding,
         unanswered=traffic.unanswered,
     )

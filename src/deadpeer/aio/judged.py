@@ -14,7 +14,8 @@ from deadpeer.aio.evidence import gather
 from deadpeer.aio.warden import Warden, warden_of
 from deadpeer.core import judge as codes
 from deadpeer.core.events import Change, DrainDue, Event, Evidence, PingDue
-from deadpeer.core.judge import Facts, look_at_quiet_peer
+from deadpeer.core.facts import NO_FACTS, Facts
+from deadpeer.core.judge import look_at_quiet_peer
 from deadpeer.core.monitor import Monitor
 from deadpeer.core.rtt import Rtt
 from deadpeer.core.states import State
@@ -155,7 +156,7 @@ class Judged:
             now: The present, in seconds.
         """
         transport = self.judged_transport()
-        return codes.NO_FACTS if transport is None else gather(transport, now=now)[0]
+        return NO_FACTS if transport is None else gather(transport, now=now)[0]
 
     def _start_to_drain(self) -> None:
         if self._draining is None:

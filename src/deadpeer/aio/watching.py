@@ -22,7 +22,8 @@ from deadpeer.aio.judging import CLOSED, Judging, loop_for
 from deadpeer.aio.reporting import Reporter
 from deadpeer.aio.warden import Warden, warden_of
 from deadpeer.core.events import Change, Died, Evidence, Reason
-from deadpeer.core.judge import NEVER, NO_FACTS, Facts
+from deadpeer.core.facts import NO_FACTS, Facts
+from deadpeer.core.judge import NEVER
 from deadpeer.core.kernel_evidence import Onlooker, probing
 from deadpeer.core.states import State
 from deadpeer.errors import (

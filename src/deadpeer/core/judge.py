@@ -13,8 +13,8 @@ al., SafeTimer, USENIX ATC 2018, section 4.
 """
 
 from math import ceil
-from typing import NamedTuple
 
+from deadpeer.core.facts import LONG_AGO, NO_FACTS, Facts
 from deadpeer.core.states import CODES, State
 from deadpeer.policy.heartbeat import Heartbeat
 
@@ -26,9 +26,9 @@ __all__ = [
     "DIED",
     "LATE_PING",
     "MOMENT",
+    "MOST_PATIENCE",
     "NEVER",
     "NOTHING",
-    "NO_FACTS",
     "PING",
     "PUNCTUAL",
     "RECOVERED",
@@ -36,7 +36,6 @@ __all__ = [
     "SUSPECTED",
     "UNKNOWN",
     "VERIFY",
-    "Facts",
     "Row",
     "judge",
     "look_at_quiet_peer",
@@ -56,7 +55,6 @@ CONNECTING, ALIVE, SUSPECT, DEAD, CLOSED = range(len(CODES))
 assert CODES[SUSPECT] is State.SUSPECT  # noqa: S101 - a table held against another
 
 NEVER = float("inf")
-LONG_AGO = -NEVER
 UNKNOWN = -1
 
 # A wake-up that is later than this, in seconds, is this watcher's own fault:
@@ -80,45 +78,10 @@ LOOKS = 8
 # progress is what the second one sees.
 FIRST_LOOK = 3 / 4
 
+# So many timeouts are granted to a line that is slow to repeat what it lost.
+MOST_PATIENCE = 2
+
 SEQUENCES = 1 << 16
-
-
-class Facts(NamedTuple):
-    """
-    What the driver knows at the moment of a judgement.
-
-    Attributes:
-        drained: Whether all that had arrived was read, or looked for, first.
-        paused: Whether this end has stopped reading.
-        arrived_at: When the kernel last received bytes from the peer, read or
-            not, in seconds.
-        acked: Bytes that the peer's kernel has acknowledged so far, a counter;
-            None if that is not known.
-        acked_at: When it last acknowledged anything, in seconds; if that is not
-            known, progress counts from when it is seen.
-        delivered: Segments that the peer has, a counter; it grows behind a lost
-            one, too, where *acked* waits for the repetition. ``UNKNOWN`` if so.
-        outstanding: Bytes given to the transport that it has not acknowledged.
-        unanswered: Seconds for which the kernel's own probes or
-            retransmissions have gone unanswered; 0 if none are.
-        lateness: Seconds by which the watcher is late with this look, if it
-            knows more about that than the wake-up of this row tells.
-        slept: Seconds that this machine was suspended since the last look.
-    """
-
-    drained: bool = False
-    paused: bool = False
-    arrived_at: float = LONG_AGO
-    acked: int | None = None
-    acked_at: float = LONG_AGO
-    delivered: int = UNKNOWN
-    outstanding: int | None = None
-    unanswered: float = 0.0
-    lateness: float = 0.0
-    slept: float = 0.0
-
-
-NO_FACTS = Facts()
 
 
 class Row:
@@ -344,11 +307,16 @@ def accuse(
     is_first_look = row.acked == UNKNOWN
     if not rules.one_way:  # otherwise nothing of ours has to be delivered first
         follow_delivery(row, now=now, facts=facts)
-    dead_at = row.counts_at + rules.timeout
+    on_its_way = row.acked != UNKNOWN and not row.covered
+    patience = rules.timeout
+    if on_its_way:
+        # A line so slow that one lost segment takes longer to repeat than the
+        # timeout: its silence says nothing yet.
+        patience = max(patience, min(facts.repair, rules.timeout * MOST_PATIENCE))
+    dead_at = row.counts_at + patience
     if now >= dead_at:
         row.state = DEAD
         return DIED, NEVER
-    on_its_way = row.acked != UNKNOWN and not row.covered
     wake_at = min(dead_at, look_at) if on_its_way else dead_at
     if row.state == SUSPECT or (on_its_way and is_first_look):
         return NOTHING, wake_at  # whether it gets on, the next look will tell
@@ -390,11 +358,12 @@ def follow_delivery(row: Row, *, now: float, facts: Facts) -> None:
         # The first look: what waits now is the question and what is before it.
         row.covers = facts.acked + (facts.outstanding or 0)
     acked_at = now if facts.acked_at == LONG_AGO else min(facts.acked_at, now)
+    delivered = UNKNOWN if facts.delivered is None else facts.delivered
     if facts.acked >= row.covers:
         row.counts_at = max(row.counts_at, acked_at - row.margin)
-    elif facts.acked > row.acked >= 0 or facts.delivered > row.delivered >= 0:
+    elif facts.acked > row.acked >= 0 or delivered > row.delivered >= 0:
         # While one lost segment is repeated, those behind it arrive: on a line of
         # 1 Mbit/s shared by four the count of bytes stood still for 2.8 s.
         row.counts_at = max(row.counts_at, acked_at)
     row.acked = facts.acked
-    row.delivered = facts.delivered
+    row.delivered = delivered

@@ -21,7 +21,7 @@ from deadpeer.core.events import (
     Recovered,
     Suspected,
 )
-from deadpeer.core.judge import NO_FACTS, Facts
+from deadpeer.core.facts import NO_FACTS, Facts
 from deadpeer.core.states import Cause, State, follow
 from deadpeer.errors import ConfigError
 from deadpeer.policy.heartbeat import Heartbeat

@@ -28,7 +28,8 @@ from deadpeer.core.events import (
     Suspected,
     WatcherLate,
 )
-from deadpeer.core.judge import NO_FACTS, Facts, Row, judge
+from deadpeer.core.facts import LONG_AGO, NO_FACTS, Facts
+from deadpeer.core.judge import Row, judge
 from deadpeer.core.rtt import Rtt, smoothed
 from deadpeer.core.states import CODES, Cause, State, follow
 from deadpeer.policy.heartbeat import Heartbeat
@@ -153,10 +154,10 @@ class Monitor:
             now: When, in seconds.
         """
         row = self.row
-        if sequence == row.sequence and row.pinged_at > codes.LONG_AGO:
+        if sequence == row.sequence and row.pinged_at > LONG_AGO:
             if row.stretched == 0.0 and not row.slept:
                 self._measure(row, now - row.pinged_at)
-            row.pinged_at = codes.LONG_AGO  # a second answer tells nothing
+            row.pinged_at = LONG_AGO  # a second answer tells nothing
         row.heard_at = now
         if row.state == codes.SUSPECT:
             row.wake_at = now  # the good news need not wait for a deadline

@@ -72,6 +72,9 @@ class Traffic(NamedTuple):
         unanswered: Seconds for which the kernel's own probes or retransmissions
             have gone without an answer, at least; 0 until there are two.
         rtt: The smoothed round trip, in seconds.
+        repair: Seconds after which it is known that a lost segment has arrived
+            after all: the retransmission timeout, without its doublings, and
+            a round trip.
 
     Source: Linux net/ipv4/tcp_input.c, tcp_event_data_recv() and tcp_ack();
     net/ipv4/tcp.c, tcp_get_info() and tcp_ioctl().
@@ -85,6 +88,7 @@ class Traffic(NamedTuple):
     unread: int | None = None
     unanswered: float = 0.0
     rtt: float | None = None
+    repair: float = 0.0
 
 
 def read_traffic(sock: socket.socket, *, now: float) -> Traffic:
@@ -146,6 +150,7 @@ def read_traffic(sock: socket.socket, *, now: float) -> Traffic:
         unread=unread,
         unanswered=max(0.0, min(unanswered, silence)),
         rtt=rtt_us / 1e6 if rtt_us else None,
+        repair=(rto_us / 2.0**backoff + rtt_us) / 1e6,
     )
 
 

@@ -11,7 +11,7 @@ from collections import deque
 
 from deadpeer.core import judge as codes
 from deadpeer.core.events import Change, DrainDue, Event, PingDue, Reason
-from deadpeer.core.judge import Facts
+from deadpeer.core.facts import Facts
 from deadpeer.core.monitor import Monitor
 from deadpeer.core.wheel import Wheel
 from deadpeer.policy.keepalive import require_seconds

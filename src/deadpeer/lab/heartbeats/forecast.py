@@ -7,8 +7,10 @@ that stood still knows later; a peer that says goodbye, or a box that resets, is
 known sooner. Who lives, lives.
 """
 
+import math
 from dataclasses import dataclass
 
+from deadpeer.core.judge import MOST_PATIENCE
 from deadpeer.lab.forecast import (
     BACK,
     GOODBYE,
@@ -120,7 +122,10 @@ def silence(plan: Conditions, heard: Heard) -> Span:
     least, most = (at + plan.heartbeat.detection for at in heard.last)
     if heard.delivered:
         # As long as the kernel delivers, the ping may be on its way behind it.
-        most = max(most, heard.delivered[1] + plan.heartbeat.timeout)
+        timeout = plan.heartbeat.timeout
+        if plan.weather.bandwidth < math.inf:
+            timeout *= MOST_PATIENCE  # its repetitions may take so long
+        most = max(most, heard.delivered[1] + timeout)
     return least, most + SLACK
 
 
