@@ -1,0 +1,392 @@
+"""
+The connections of a host: selected, each with its owner, its settings, its verdict.
+
+``survey`` looks and selects; ``select`` chooses from a snapshot that was taken before,
+or was read from a recording. Whoever wants to change sockets starts here as well: a
+row tells which socket it is (``identity``) and who holds it.
+"""
+
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from deadpeer.errors import AccessDenied, DeadPeerError
+from deadpeer.host.filters import Filter, parse_filter
+from deadpeer.host.judgement import WITHIN, Judge, Judgement, Verdict
+from deadpeer.kernel.diag_rows import DiagRow
+from deadpeer.kernel.namespaces import (
+    Namespace,
+    all_namespaces,
+    find_namespace,
+    own,
+)
+from deadpeer.kernel.owners import Holder
+from deadpeer.kernel.processes import Process
+from deadpeer.kernel.settings_of import SocketSettings
+from deadpeer.kernel.snapshot import Snapshot, take_snapshot
+from deadpeer.kernel.tcp_info import TcpState
+from deadpeer.kernel.tcp_table import Endpoint, Timer
+
+__all__ = [
+    "ALL_NAMESPACES",
+    "Listing",
+    "Seen",
+    "Selection",
+    "select",
+    "service_port",
+    "survey",
+]
+
+ALL_NAMESPACES = "all"
+"""What to give for ``netns`` to look into every namespace of the host."""
+
+NOBODY_HOLDS = "no process holds it"
+HIDDEN = "its process may not be looked into; that takes CAP_SYS_PTRACE (run with sudo)"
+CHANGED = "it was closed meanwhile"
+
+
+class Seen(NamedTuple):
+    """
+    One socket of the host, as it was seen.
+
+    Durations are seconds. What could not be seen is None, and ``unseen`` says why.
+
+    Attributes:
+        netns: The number (inode) of its network namespace.
+        row: What the kernel tells of it.
+        holders: The descriptors that hold it: process and number.
+        process: What its first holder is; None without one.
+        settings: What it has set, in the kernel's units.
+        unseen: Why *settings* is None; else empty.
+        judgement: How long a death would go unnoticed, and the verdict.
+    """
+
+    netns: int
+    row: DiagRow
+    holders: tuple[Holder, ...]
+    process: Process | None
+    settings: SocketSettings | None
+    unseen: str
+    judgement: Judgement
+
+    @property
+    def identity(self) -> tuple[int, int, int]:
+        """Which socket it is: namespace, inode and cookie."""
+        return self.netns, self.row.inode, self.row.cookie
+
+    @property
+    def inode(self) -> int:
+        """The number by which descriptors refer to it; 0 without one."""
+        return self.row.inode
+
+    @property
+    def cookie(self) -> int:
+        """The number that no other socket has until the next boot."""
+        return self.row.cookie
+
+    @property
+    def state(self) -> TcpState:
+        """The state of the connection."""
+        return TcpState(self.row.state)
+
+    @property
+    def local(self) -> Endpoint:
+        """This end's address and port."""
+        ends = self.row.ends
+        return Endpoint(host=ends.local_host, port=ends.local_port)
+
+    @property
+    def peer(self) -> Endpoint:
+        """The other end's address and port."""
+        ends = self.row.ends
+        return Endpoint(host=ends.remote_host, port=ends.remote_port)
+
+    @property
+    def pid(self) -> int | None:
+        """The process of its first holder."""
+        return self.holders[0].pid if self.holders else None
+
+    @property
+    def fd(self) -> int | None:
+        """The descriptor by which that process holds it."""
+        return self.holders[0].fd if self.holders else None
+
+    @property
+    def process_name(self) -> str:
+        """The short name of that process; empty without one."""
+        return self.process.name if self.process else ""
+
+    @property
+    def user(self) -> str:
+        """The user whose rights that process has; empty without one."""
+        return self.process.user if self.process else ""
+
+    @property
+    def container(self) -> str:
+        """The container that process runs in; empty if in none."""
+        return self.process.container if self.process else ""
+
+    @property
+    def keepalive(self) -> bool | None:
+        """Whether SO_KEEPALIVE is on."""
+        if self.settings is not None:
+            return self.settings.keepalive
+        if self.row.timer == Timer.KEEPALIVE:
+            return True
+        return False if self.judgement.idle else None
+
+    @property
+    def idle(self) -> float | None:
+        """Seconds of silence before the first probe."""
+        return self.settings and self.settings.idle_s
+
+    @property
+    def interval(self) -> float | None:
+        """Seconds between probes."""
+        return self.settings and self.settings.interval_s
+
+    @property
+    def probes(self) -> int | None:
+        """Unanswered probes that end it."""
+        return self.settings and self.settings.probes
+
+    @property
+    def user_timeout(self) -> float | None:
+        """Seconds that sent data may stay unacknowledged; 0 is without limit."""
+        if self.settings is None or self.settings.user_timeout_ms is None:
+            return None
+        return self.settings.user_timeout_ms / 1000
+
+    @property
+    def timer(self) -> Timer:
+        """Which timer is armed."""
+        return Timer(self.row.timer)
+
+    @property
+    def fires_in(self) -> float | None:
+        """Seconds until that timer fires; None if none is armed."""
+        return self.row.expires_ms / 1000 if self.row.timer else None
+
+    @property
+    def unacknowledged(self) -> int:
+        """Bytes that the peer has not acknowledged."""
+        return self.row.unacknowledged
+
+    @property
+    def verdict(self) -> Verdict:
+        """What is to be said of it, in one word."""
+        return self.judgement.verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """
+    Which sockets are meant: those for which everything given here holds.
+
+    Args:
+        words: A filter in the grammar of ``ss``; empty for every connection.
+        pids: Of these processes; any if empty.
+        processes: Of processes of these names, which may have ``*`` and ``?``.
+        users: Of processes of these users, by name or number.
+        verdicts: With these verdicts; any if empty.
+        netns: In these namespaces: names, numbers, paths, or ``all``. If empty,
+            those of *pids*, or else this process's own.
+        within: How soon a death should be noticed, in seconds; what takes longer
+            is unprotected.
+    """
+
+    words: tuple[str, ...] = ()
+    pids: frozenset[int] = frozenset()
+    processes: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    verdicts: frozenset[Verdict] = frozenset()
+    netns: tuple[str, ...] = ()
+    within: float = WITHIN
+
+    @property
+    def filter(self) -> Filter:
+        """
+        The filter that the words make.
+
+        Raises:
+            ConfigError: They make none; the message shows the place.
+        """
+        return parse_filter(self.words, services=service_port)
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether it says nothing about which connections are meant."""
+        return not (
+            self.words or self.pids or self.processes or self.users or self.verdicts
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """
+    What was selected, and from what.
+
+    Args:
+        rows: The sockets that are meant.
+        snapshot: What they were selected from.
+        unreadable_namespaces: Processes whose namespace is not known, and may be
+            one that was not looked at; only where all were asked for.
+    """
+
+    rows: tuple[Seen, ...]
+    snapshot: Snapshot
+    unreadable_namespaces: tuple[int, ...] = ()
+
+
+def survey(selection: Selection, *, processes: int = 1) -> Listing:
+    """
+    Look at this host and return the sockets that are meant; nothing is changed.
+
+    Args:
+        selection: Which ones.
+        processes: How many may work at it; see ``take_snapshot``.
+
+    Raises:
+        ConfigError: The filter is none, or a namespace or process is not there.
+        AccessDenied: What was asked for by name may not be looked at.
+        UnsupportedError: The kernel cannot list TCP sockets.
+        KernelRefused: It failed in another way.
+    """
+    chosen = selection.filter
+    namespaces, unreadable = _namespaces(selection)
+    snapshot = take_snapshot(namespaces, states=chosen.states, processes=processes)
+    named = ALL_NAMESPACES not in selection.netns
+    if named and snapshot.closed_spaces:
+        raise snapshot.closed_spaces[0][1]
+    return Listing(
+        rows=select(snapshot, selection),
+        snapshot=snapshot,
+        unreadable_namespaces=unreadable,
+    )
+
+
+def select(snapshot: Snapshot, selection: Selection) -> tuple[Seen, ...]:
+    """
+    Return the sockets of a snapshot that are meant.
+
+    Args:
+        snapshot: What was seen, here or elsewhere.
+        selection: Which ones; its namespaces are not looked at.
+
+    Raises:
+        ConfigError: The filter is none.
+    """
+    chosen = selection.filter
+    matches = chosen.matches
+    wanted = _members(snapshot.processes, selection)
+    verdicts = selection.verdicts
+    reasons = _reasons(snapshot)
+    first, others = snapshot.owners.first, snapshot.owners.others
+    settings_of, facts = snapshot.settings.settings, snapshot.processes
+    found: list[Seen] = []
+    for space in snapshot.spaces:
+        netns = space.namespace.inode
+        judge = Judge(space.defaults, within=selection.within).judge
+        for row in space.dump.rows:
+            if not matches(row):
+                continue
+            inode = row.inode
+            holder = first.get(inode)
+            holders: tuple[Holder, ...] = ()
+            if holder is not None:
+                holders = (Holder(*holder),)
+                if inode in others:
+                    holders += tuple(map(Holder._make, others[inode]))
+            if wanted is not None and not any(pid in wanted for pid, _ in holders):
+                continue
+            settings = settings_of.get(row.cookie_bytes)
+            judgement = judge(row, settings)
+            if verdicts and judgement.verdict not in verdicts:
+                continue
+            found.append(
+                Seen(
+                    netns,
+                    row,
+                    holders,
+                    facts.get(holders[0][0]) if holders else None,
+                    settings,
+                    "" if settings is not None else _why(reasons, row, holders),
+                    judgement,
+                )
+            )
+    return tuple(found)
+
+
+def service_port(name: str) -> int | None:
+    """
+    Return the TCP port of a service; None if there is none of that name.
+
+    Args:
+        name: As in ``/etc/services``.
+    """
+    try:
+        return socket.getservbyname(name, "tcp")
+    except OSError:
+        return None
+
+
+def _namespaces(
+    selection: Selection,
+) -> tuple[tuple[Namespace, ...], tuple[int, ...]]:
+    """Return where to look, and the processes that may be elsewhere."""
+    if ALL_NAMESPACES in selection.netns:
+        return all_namespaces()
+    names = selection.netns or tuple(map(str, sorted(selection.pids)))
+    if not names:
+        return (own(),), ()
+    found = {space.inode: space for space in map(find_namespace, names)}
+    return tuple(found.values()), ()
+
+
+def _members(
+    processes: Mapping[int, Process], selection: Selection
+) -> frozenset[int] | None:
+    """Return the processes that are meant; None if any is."""
+    if not (selection.pids or selection.processes or selection.users):
+        return None
+    return frozenset(
+        pid
+        for pid, process in processes.items()
+        if (not selection.pids or pid in selection.pids)
+        and _is_any(selection.processes, process.name)
+        and (
+            not selection.users
+            or process.user in selection.users
+            or str(process.uid) in selection.users
+        )
+    )
+
+
+def _is_any(patterns: Iterable[str], name: str) -> bool:
+    patterns = tuple(patterns)
+    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _reasons(snapshot: Snapshot) -> tuple[Mapping[int, DeadPeerError], bool]:
+    """Return the processes that refused, and whether any could hide a socket."""
+    return snapshot.settings.refused, bool(snapshot.owners.unreadable)
+
+
+def _why(
+    reasons: tuple[Mapping[int, DeadPeerError], bool],
+    row: DiagRow,
+    holders: tuple[Holder, ...],
+) -> str:
+    """Say why the settings of a socket were not seen."""
+    refused, some_hidden = reasons
+    for pid, _ in holders:
+        error = refused.get(pid)
+        if error is not None:
+            return HIDDEN if isinstance(error, AccessDenied) else error.message
+    if holders:
+        return CHANGED
+    if row.inode and some_hidden:
+        return HIDDEN
+    return NOBODY_HOLDS
