@@ -274,9 +274,10 @@ class _Parser:
         try:
             mark = int(value, 0)
             mask = int(mask_word, 0) if slash else 0xFFFFFFFF
-        except ValueError:
+        except ValueError as error:
             self._at -= 1
-            raise self._wrong(f"`{word}` is no mark", "as in: fwmark = 0x01/0x03")
+            example = "as in: fwmark = 0x01/0x03"
+            raise self._wrong(f"`{word}` is no mark", example) from error
         part = _Part(lambda row: row.mark & mask == mark)
         return part if comparison == "=" else _not(part)
 

@@ -90,12 +90,15 @@ class Judgement:
             connection is idle; ``math.inf`` is for ever, None is not known.
         busy: The same while data is in flight.
         reason: Why, in a few words; empty where all is well.
+        protected: Whether a death is noticed in time, suspect or not; None if that
+            is not known, or nobody would have to notice.
     """
 
     verdict: Verdict
     idle: float | None
     busy: float | None
     reason: str = ""
+    protected: bool | None = None
 
     @property
     def unnoticed(self) -> float | None:
@@ -166,7 +169,7 @@ class Judge:
     def _judged(self, idle: float, busy: float, keepalive: Keepalive) -> Judgement:
         within = self.within
         if max(idle, busy) <= within:
-            return Judgement(Verdict.PROTECTED, idle, busy)
+            return Judgement(Verdict.PROTECTED, idle, busy, protected=True)
         reasons = []
         if not keepalive.on:
             reasons.append(NEVER_ON)
@@ -175,7 +178,7 @@ class Judge:
         if busy > within:
             long = "a long" if keepalive.user_timeout else "no"
             reasons.append(f"{long} user timeout")
-        return Judgement(Verdict.UNPROTECTED, idle, busy, ", ".join(reasons))
+        return _unprotected(idle, busy, ", ".join(reasons))
 
     def _delayed(self, row: DiagRow, settings: Settings, found: Judgement) -> Judgement:
         """Add what a timer that was armed under older settings takes longer."""
@@ -188,7 +191,11 @@ class Judge:
         reason = "its keepalive timer was armed under older settings"
         if idle <= self.within:
             return replace(found, idle=idle, reason=reason)
-        return Judgement(Verdict.UNPROTECTED, idle, found.busy, reason)
+        return _unprotected(idle, found.busy, reason)
+
+
+def _unprotected(idle: float, busy: float | None, reason: str) -> Judgement:
+    return Judgement(Verdict.UNPROTECTED, idle, busy, reason, protected=False)
 
 
 def keepalive_of(settings: Settings) -> Keepalive:
@@ -228,7 +235,7 @@ def _unseen(row: DiagRow) -> Judgement:
         return Judgement(Verdict.UNKNOWN, None, None, "its settings were not seen")
     if row.timer == Timer.NONE:
         # Or else its timer would be armed: no other one hides it.
-        return Judgement(Verdict.UNPROTECTED, math.inf, None, NEVER_ON)
+        return _unprotected(math.inf, None, NEVER_ON)
     if row.timer == Timer.KEEPALIVE:
         return Judgement(
             Verdict.UNKNOWN, None, None, "keepalive is on, its values were not seen"

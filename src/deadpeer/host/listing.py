@@ -190,7 +190,8 @@ class Selection:
         pids: Of these processes; any if empty.
         processes: Of processes of these names, which may have ``*`` and ``?``.
         users: Of processes of these users, by name or number.
-        verdicts: With these verdicts; any if empty.
+        unprotected: Only those on which a death goes unnoticed for too long.
+        suspect: Only those whose peer is probably dead already.
         netns: In these namespaces: names, numbers, paths, or ``all``. If empty,
             those of *pids*, or else this process's own.
         within: How soon a death should be noticed, in seconds; what takes longer
@@ -201,7 +202,8 @@ class Selection:
     pids: frozenset[int] = frozenset()
     processes: tuple[str, ...] = ()
     users: tuple[str, ...] = ()
-    verdicts: frozenset[Verdict] = frozenset()
+    unprotected: bool = False
+    suspect: bool = False
     netns: tuple[str, ...] = ()
     within: float = WITHIN
 
@@ -219,7 +221,12 @@ class Selection:
     def is_everything(self) -> bool:
         """Whether it says nothing about which connections are meant."""
         return not (
-            self.words or self.pids or self.processes or self.users or self.verdicts
+            any(word.strip() for word in self.words)
+            or self.pids
+            or self.processes
+            or self.users
+            or self.unprotected
+            or self.suspect
         )
 
 
@@ -281,7 +288,7 @@ def select(snapshot: Snapshot, selection: Selection) -> tuple[Seen, ...]:
     chosen = selection.filter
     matches = chosen.matches
     wanted = _members(snapshot.processes, selection)
-    verdicts = selection.verdicts
+    unprotected, suspect = selection.unprotected, selection.suspect
     reasons = _reasons(snapshot)
     first, others = snapshot.owners.first, snapshot.owners.others
     settings_of, facts = snapshot.settings.settings, snapshot.processes
@@ -303,7 +310,9 @@ def select(snapshot: Snapshot, selection: Selection) -> tuple[Seen, ...]:
                 continue
             settings = settings_of.get(row.cookie_bytes)
             judgement = judge(row, settings)
-            if verdicts and judgement.verdict not in verdicts:
+            if unprotected and judgement.protected is not False:
+                continue
+            if suspect and judgement.verdict is not Verdict.SUSPECT:
                 continue
             found.append(
                 Seen(
