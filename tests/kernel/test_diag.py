@@ -84,6 +84,9 @@ syn = socket.socket()
 syn.setblocking(False)
 syn.connect_ex(keep[0].getsockname())  # SYN_SENT
 a, b = pair(); a.shutdown(socket.SHUT_WR)  # FIN_WAIT2 and CLOSE_WAIT
+for _ in range(1_000_000):  # the acknowledgement of a FIN may take 40 ms
+    if a.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == 5:
+        break
 c, d = pair(); c.close(); d.close()  # TIME_WAIT
 bound = socket.socket(); bound.bind(("127.0.0.1", 0))  # comes as CLOSE
 """
