@@ -59,6 +59,10 @@ VERBS: dict[str, Verb] = {
         module="deadpeer.cli.check",
         help="Say why a process or a connection does not notice dead peers.",
     ),
+    "run": Verb(
+        module="deadpeer.cli.run",
+        help="Start a program so that its connections notice dead peers.",
+    ),
     "lab": Verb(
         module="deadpeer.cli.lab",
         help="Pull a real cable and measure who notices, and when.",
