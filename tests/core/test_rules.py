@@ -297,6 +297,7 @@ def test_a_beat_is_due_when_it_is_due_and_not_when_we_look():
 
     suspected, died = watch(monitor, until=30.0)
     assert isinstance(suspected, Suspected)
+    assert "its beat missing for 1.000 s of 10 s" in str(suspected.evidence)
     assert suspected.at == 21.0
     assert isinstance(died, Died)
     assert died.evidence.asked_at == 20.0

@@ -140,7 +140,9 @@ class Judged:
         """
         for event in events:
             if isinstance(event, PingDue):
-                self.send_ping(event.sequence, self.warden.clock())
+                # Who was told of something before it may have closed meanwhile.
+                if self.monitor.row.state <= codes.SUSPECT:
+                    self.send_ping(event.sequence, self.warden.clock())
             elif isinstance(event, DrainDue):
                 self._start_to_drain()
             else:

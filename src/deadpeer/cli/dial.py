@@ -41,7 +41,7 @@ def command(*, address: str, asked: Asked, connect_timeout: float, again: bool) 
     deadpeer dial server.example:7000 --interval 2
     deadpeer dial server.example:7000 --within 5 --again --json
 
-    Exits with 10 if the peer is dead, with 0 if it said goodbye.
+    Exits with 10 if the peer is dead, with 0 if it closed.
     """  # noqa: D301 - click wants the character itself
     require_seconds("connect-timeout", connect_timeout)
     target = parse_address(address)

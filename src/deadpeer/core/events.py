@@ -52,7 +52,8 @@ class Evidence:
         waited: Seconds since then.
         counted: Seconds of the wait that count against the timeout.
         timeout: Seconds that the peer had.
-        sequence: The number of the question.
+        sequence: The number of the question; None of a peer that promised to beat
+            unasked.
         rtt: Round trips so far, or None without an answered ping.
         lateness: Seconds by which this watcher itself was late since it asked,
             and what it added to the timeout for that.
@@ -70,7 +71,7 @@ class Evidence:
     waited: float = 0.0
     counted: float = 0.0
     timeout: float = 0.0
-    sequence: int = 0
+    sequence: int | None = None
     rtt: Rtt | None = None
     lateness: float = 0.0
     covered: bool | None = None
@@ -81,10 +82,10 @@ class Evidence:
     def __str__(self) -> str:
         parts = [f"silent for {self.silence:.3f} s"]
         if self.asked_at is not None:
-            parts.append(
-                f"question {self.sequence} unanswered for {self.waited:.3f} s "
-                f"of {self.timeout:g} s"
-            )
+            what = "its beat missing"
+            if self.sequence is not None:
+                what = f"question {self.sequence} unanswered"
+            parts.append(f"{what} for {self.waited:.3f} s of {self.timeout:g} s")
         if self.covered is False:
             parts.append(f"{self.outstanding} bytes not acknowledged")
         if self.unanswered:

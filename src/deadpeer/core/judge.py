@@ -9,7 +9,7 @@ called again, which the caller stores in ``row.wake_at``.
 Nobody is accused on a deadline alone. When one has passed, ``judge`` first says
 ``VERIFY``: the driver lets everything that has arrived be read, asks the kernel
 what it knows, and calls again with ``drained`` facts. Source of that idea: Ma et
-al., SafeTimer, USENIX ATC 2018, section 4.
+al., SafeTimer, USENIX ATC 2018.
 """
 
 from math import ceil
@@ -282,7 +282,7 @@ def stretch(rules: Heartbeat, row: Row, *, now: float, lateness: float) -> None:
 
     No more than was left of the timeout when it should have looked, and no more
     than one timeout in all. What was late here may be late in this machine's network, too. Source of the
-    idea: Dadgar, Phillips and Currey, Lifeguard, arXiv 1707.00788, section 4.
+    idea: Dadgar, Phillips and Currey, Lifeguard, arXiv 1707.00788.
     """
     if lateness <= PUNCTUAL:
         return

@@ -275,7 +275,7 @@ class Monitor:
             waited=now - row.asked_at if asked else 0.0,
             counted=max(0.0, now - row.counts_at) if asked else 0.0,
             timeout=self.heartbeat.timeout,
-            sequence=row.sequence,
+            sequence=None if self.heartbeat.one_way else row.sequence,
             rtt=self.rtt,
             lateness=row.stretched,
             covered=row.covered if asked and known else None,

@@ -106,7 +106,7 @@ def configure(
             on this link; the hint says what can.
 
     Source:
-        W. Chen, S. Toueg, M. K. Aguilera 2002, section 5.
+        W. Chen, S. Toueg, M. K. Aguilera 2002.
 
     >>> quality = configure(
     ...     detect_within=5,

@@ -7,7 +7,7 @@ measurement of the detection time too.
 
 Source:
     W. Chen, S. Toueg, M. K. Aguilera: On the quality of service of failure
-    detectors. IEEE Transactions on Computers 51(5), 2002, section 2.
+    detectors. IEEE Transactions on Computers 51(5), 2002.
 """
 
 import math

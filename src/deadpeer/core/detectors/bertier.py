@@ -12,8 +12,8 @@ a mistake: give it a floor.
 
 Source:
     M. Bertier, O. Marin, P. Sens: Implementation and performance evaluation of
-    an adaptable failure detector. DSN 2002, section 3 (β = 1, φ = 4, γ = 0.1);
-    V. Jacobson: Congestion avoidance and control. SIGCOMM 1988, appendix A.
+    an adaptable failure detector. DSN 2002 (β = 1, φ = 4, γ = 0.1);
+    V. Jacobson: Congestion avoidance and control. SIGCOMM 1988.
 """
 
 from deadpeer.core.detectors.base import (

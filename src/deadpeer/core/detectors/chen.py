@@ -11,7 +11,7 @@ again. ``TwoWindow`` cures exactly that.
 
 Source:
     W. Chen, S. Toueg, M. K. Aguilera: On the quality of service of failure
-    detectors. IEEE Transactions on Computers 51(5), 2002, section 6 (NFD-E).
+    detectors. IEEE Transactions on Computers 51(5), 2002 (NFD-E).
 """
 
 from deadpeer.core.detectors.base import FLOOR, WINDOW, Silence, require_window

@@ -9,7 +9,7 @@ synchronised clocks are needed, because only the offset is asked for.
 
 Source:
     W. Chen, S. Toueg, M. K. Aguilera: On the quality of service of failure
-    detectors. IEEE Transactions on Computers 51(5), 2002, section 6 (NFD-E).
+    detectors. IEEE Transactions on Computers 51(5), 2002 (NFD-E).
 """
 
 from deadpeer.core.detectors.window import nanoseconds

@@ -10,7 +10,7 @@ worst hour, and is then paid in every hour.
 Source:
     The common practice that W. Chen, S. Toueg, M. K. Aguilera: On the quality of
     service of failure detectors. IEEE Transactions on Computers 51(5), 2002,
-    section 1.2, compare themselves with.
+    compare themselves with.
 """
 
 from deadpeer.core.detectors.base import FLOOR, Silence

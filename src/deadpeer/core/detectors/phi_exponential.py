@@ -15,7 +15,7 @@ it is robust, and slow: with the threshold 8 a death takes 18.42 means.
 
 Source:
     A. Lakshman, P. Malik: Cassandra, a decentralized structured storage system.
-    LADIS 2009, section 5.4; Apache Cassandra, gms/FailureDetector.java
+    LADIS 2009; Apache Cassandra, gms/FailureDetector.java
     (threshold 8, 1000 samples).
 """
 

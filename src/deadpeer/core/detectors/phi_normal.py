@@ -22,7 +22,7 @@ by the threshold. If gaps were normal, a suspicion would be a mistake once in
 
 Source:
     N. Hayashibara, X. Défago, R. Yared, T. Katayama: The φ accrual failure
-    detector. SRDS 2004, section 4; Akka, PhiAccrualFailureDetector.scala
+    detector. SRDS 2004; Akka, PhiAccrualFailureDetector.scala
     (threshold 8, 1000 samples); M. Abramowitz, I. Stegun: Handbook of
     Mathematical Functions, 1964, 7.1.23 (the series), 26.2.12.
 """
