@@ -6,7 +6,7 @@ an accepted one to that of its listener. On a hybrid host (versions 1 and 2 side
 side) version 2 has a mount of its own, usually ``/sys/fs/cgroup/unified``.
 
 Source: Linux cgroups(7), Documentation/admin-guide/cgroup-v2.rst; proc(5) on
-/proc/PID/mountinfo and /proc/PID/cgroup.
+/proc/PID/cgroup.
 """
 
 import os
@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from deadpeer.errors import AccessDenied, ConfigError, UnsupportedError
+from deadpeer.kernel.mounts import all_mounts
 
 __all__ = [
+    "UNITS",
     "Cgroup",
     "all_cgroups",
     "cgroup_of",
@@ -26,9 +28,6 @@ __all__ = [
     "is_unified",
     "processes_in",
 ]
-
-MOUNTS = Path("/proc/self/mountinfo")
-ESCAPED = re.compile(r"\\([0-7]{3})")  # a blank in a path, say: \040
 
 # The innermost folder of a container, by the names that runtimes give it:
 # docker-ID.scope, cri-containerd-ID.scope, libpod-ID.scope, or ID alone.
@@ -75,11 +74,9 @@ def hierarchy(mounts: str | None = None) -> Path:
     Raises:
         UnsupportedError: They are mounted nowhere.
     """
-    if mounts is None:
-        mounts = _read(MOUNTS)
-    found = [m for m in map(_mount, mounts.splitlines()) if m and m[2] == "cgroup2"]
+    found = [mount for mount in all_mounts(mounts) if mount.kind == "cgroup2"]
     # A container may have a piece of the tree mounted as well.
-    found.sort(key=lambda mount: mount[0] != "/")
+    found.sort(key=lambda mount: mount.root != "/")
     if not found:
         raise UnsupportedError(
             "no control groups of version 2 are mounted here",
@@ -87,7 +84,7 @@ def hierarchy(mounts: str | None = None) -> Path:
             " systemd.unified_cgroup_hierarchy=1",
             option="cgroup2",
         )
-    return Path(found[0][1])
+    return found[0].place
 
 
 def is_unified(mounts: str | None = None) -> bool:
@@ -97,9 +94,7 @@ def is_unified(mounts: str | None = None) -> bool:
     Args:
         mounts: What ``/proc/self/mountinfo`` says; it is read if None.
     """
-    if mounts is None:
-        mounts = _read(MOUNTS)
-    kinds = {m[2] for m in map(_mount, mounts.splitlines()) if m}
+    kinds = {mount.kind for mount in all_mounts(mounts)}
     return "cgroup2" in kinds and "cgroup" not in kinds
 
 
@@ -208,7 +203,7 @@ def _is_below(target: str, top: Path) -> bool:
 
 
 def _named(name: str, top: Path) -> Cgroup:
-    parts = [part for part in PurePosixPath(f"/{name}").parts if part != "/"]
+    parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
         raise ConfigError(
             f"{name} is outside of the control groups that are visible here",
@@ -230,19 +225,6 @@ def _absent(target: str) -> ConfigError:
         field="target",
         value=target,
     )
-
-
-def _mount(line: str) -> tuple[str, str, str] | None:
-    """Return the root, the place and the type of a mount."""
-    before, separator, after = line.partition(" - ")
-    fields, kind = before.split(), after.split()
-    if not separator or len(fields) < 5 or not kind:  # noqa: PLR2004 - see proc(5)
-        return None
-    return fields[3], ESCAPED.sub(_unescaped, fields[4]), kind[0]
-
-
-def _unescaped(found: re.Match[str]) -> str:
-    return chr(int(found[1], 8))
 
 
 def _read(path: Path) -> str:

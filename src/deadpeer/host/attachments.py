@@ -1,0 +1,195 @@
+"""
+What is attached to control groups: programs of ours, and those of others.
+
+Ours are known by their name and by the record in their map, which also says what
+they promise. A program with our name and no such record is somebody else's, or of
+a version that this one does not understand; it is left alone.
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from deadpeer.errors import AccessDenied, KernelRefused
+from deadpeer.kernel import bpf
+from deadpeer.kernel.bpf import Hook
+from deadpeer.kernel.bpf_programs import GUARD, KEEPER
+from deadpeer.kernel.bpf_terms import Terms, decode
+from deadpeer.kernel.cgroups import Cgroup, all_cgroups, hierarchy
+from deadpeer.kernel.staging import refusal
+
+__all__ = ["NAMES", "Attachment", "Look", "attached", "look", "opened"]
+
+NAMES = {Hook.SOCK_OPS: KEEPER, Hook.SETSOCKOPT: GUARD}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """
+    Programs of ours on a cgroup.
+
+    Args:
+        cgroup: The cgroup's path, as ``/proc/PID/cgroup`` has it.
+        terms: What they promise, with which values, and what they did so far.
+        programs: The programs' numbers.
+    """
+
+    cgroup: str
+    terms: Terms
+    programs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """
+    What was found on one cgroup.
+
+    Args:
+        cgroup: The cgroup.
+        ours: The numbers of our programs, for each hook.
+        others: The numbers of other programs on the same hooks.
+        terms: What ours promise; None if there are none.
+        alone: Hooks on which another program sits that allows no company.
+    """
+
+    cgroup: Cgroup
+    ours: dict[Hook, tuple[int, ...]]
+    others: tuple[int, ...]
+    terms: Terms | None
+    alone: tuple[Hook, ...]
+
+    @property
+    def attachment(self) -> Attachment | None:
+        """Our programs, as something to show; None if there are none."""
+        if self.terms is None:
+            return None
+        programs = tuple(number for hook in Hook for number in self.ours[hook])
+        return Attachment(cgroup=self.cgroup.name, terms=self.terms, programs=programs)
+
+
+def attached(top: Path | None = None) -> tuple[Attachment, ...]:
+    """
+    Return every cgroup that programs of ours are attached to.
+
+    Args:
+        top: Where the hierarchy is mounted; it is looked up if None.
+
+    Returns:
+        One for each cgroup, by its path. What is attached to a cgroup counts for
+        those below it, which are not listed for it.
+
+    Raises:
+        AccessDenied: A capability is missing.
+        UnsupportedError: This kernel has no BPF programs on cgroups, or no
+            control groups of version 2 are mounted.
+        KernelRefused: The kernel refused in another way.
+    """
+    found: list[Attachment] = []
+    for cgroup in all_cgroups(hierarchy() if top is None else top):
+        try:
+            seen = look(cgroup).attachment
+        except KernelRefused as error:
+            if error.errno == errno.ENOENT:
+                continue  # it was removed meanwhile
+            raise
+        if seen is not None:
+            found.append(seen)
+    return tuple(sorted(found, key=lambda one: one.cgroup))
+
+
+def look(cgroup: Cgroup) -> Look:
+    """
+    Return what is attached to one cgroup itself.
+
+    Args:
+        cgroup: The cgroup.
+
+    Raises:
+        AccessDenied: A capability is missing.
+        UnsupportedError: This kernel has no BPF programs on cgroups.
+        KernelRefused: The cgroup is gone: errno ENOENT; or the kernel refused
+            in another way.
+    """
+    ours: dict[Hook, tuple[int, ...]] = {}
+    others: list[int] = []
+    alone: list[Hook] = []
+    terms = None
+    with opened(cgroup) as descriptor:
+        for hook in Hook:
+            numbers, flags = bpf.attached_ids(descriptor, hook)
+            known = {number: _terms_of(number, hook) for number in numbers}
+            ours[hook] = tuple(n for n in numbers if known[n] is not None)
+            others += [n for n in numbers if known[n] is None]
+            terms = terms or next(filter(None, known.values()), None)
+            if numbers and not flags & bpf.MULTI:
+                alone.append(hook)
+    return Look(
+        cgroup=cgroup,
+        ours=ours,
+        others=tuple(others),
+        terms=terms,
+        alone=tuple(alone),
+    )
+
+
+@contextmanager
+def opened(cgroup: Cgroup) -> Iterator[int]:
+    """
+    Give a descriptor of a cgroup's folder.
+
+    Args:
+        cgroup: The cgroup.
+
+    Yields:
+        The descriptor, closed again afterwards.
+
+    Raises:
+        AccessDenied: The folder may not be opened.
+        KernelRefused: The cgroup is gone: errno ENOENT.
+    """
+    try:
+        descriptor = os.open(cgroup.folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        doing = f"open {cgroup.folder}"
+        raise refusal(error, doing=doing, remedy="run it with sudo") from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _terms_of(number: int, hook: Hook) -> Terms | None:
+    """Return what a program of ours promises; None if it is none of ours."""
+    try:
+        program = bpf.program_by_id(number)
+    except KernelRefused:
+        return None  # it was taken off meanwhile
+    except AccessDenied as error:
+        raise AccessDenied(
+            f"there is a BPF program, number {number}, that this user may not look at",
+            hint="telling ours from others needs CAP_SYS_ADMIN; run it with sudo",
+            capability=error.capability,
+        ) from error
+    try:
+        info = bpf.info_of(program)
+    finally:
+        os.close(program)
+    if info.name != NAMES[hook]:
+        return None
+    for number_of_map in info.maps:
+        with suppress(KernelRefused):
+            found = _record(number_of_map)
+            if found is not None:
+                return found
+    return None
+
+
+def _record(number: int) -> Terms | None:
+    descriptor = bpf.map_by_id(number)
+    try:
+        return decode(bpf.read_record(descriptor))
+    finally:
+        os.close(descriptor)
