@@ -196,6 +196,18 @@ def promise_thepromise_the_same(one: Terms, other: Terms) -> bool:
     return bare[0] == bare[1]
 
 
+def promise_the_same(one: Terms, other: Terms) -> bool:
+    """
+    Tell whether two promise the same, in the kernel's units.
+
+    Args:
+        one: Terms.
+        other: Others; what was counted makes no difference.
+    """
+    bare = [encode(replace(terms, counts=Counts())) for terms in (one, other)]
+    return bare[0] == bare[1]
+
+
 def _not_root(cgroup: Cgroup) -> Cgroup:
     if cgroup.is_root:
         raise ConfigError(
