@@ -83,11 +83,11 @@ def entry_of(happening: Happening, *, at: float, lost: int) -> dict[str, Any]:
         "process": _name(happening.task),
     }
     if happening.call:
-        entry["call"] = happening.call
+        entry["call"] = str(happening.call)
     if happening.descriptor is not None:
         entry["descriptor"] = happening.descriptor
-    if happening.cookie is not None:
-        entry["cookie"] = happening.cookie
+    if happening.cookie:
+        entry["cookie"] = int.from_bytes(happening.cookie, "little")
     if happening.why:
         entry["why"] = happening.why
     if lost:

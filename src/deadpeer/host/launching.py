@@ -211,18 +211,19 @@ def _help(job: _Job) -> None:
         if not descriptors:
             return  # the launcher gave up
         listener = Listener(descriptors[0])
+        listener.hurry()
         desk = Desk()
     except (DeadPeerError, OSError) as error:
         with suppress(OSError):
             channel.send(WRONG + str(error).encode()[: LONGEST - 1])
         return
-    tell(Happening(event="started", task=job.launcher, call=way.value))
-    tell(Happening(event="helper", task=os.getpid()))
+    tell(Happening("started", job.launcher, way))
+    tell(Happening("helper", os.getpid()))
     with suppress(OSError):
         channel.send(READY)
     channel.close()
     supervise(listener, desk, protector.answer, tell)
-    tell(Happening(event="ended", task=job.launcher))
+    tell(Happening("ended", job.launcher))
 
 
 def _way(launcher: int, lent: int) -> Way:

@@ -70,20 +70,21 @@ class _Pair:
         left = self._desk.notification()
         if self._listener.is_waiting(left):
             self._deal(left)
+        asked = self._listener.fileno()
         while True:
-            # Whoever asks now has waited while the last one died: it comes first.
-            ready = dict(self._poll.poll(0))
-            if not ready:
-                if self._child == 0 and not self._fork():
+            if self._child == 0:
+                # Whoever asks now has waited while the last one died: it comes first.
+                ready = self._poll.poll(0)
+                if not ready and not self._fork():
                     return False
-                ready = dict(self._poll.poll(self._patience()))
-            if self._pidfd in ready:
-                self._bury()
-            seen = ready.get(self._listener.fileno(), 0)
-            if seen & select.POLLIN:
-                self._receive()
-            elif seen:
-                return True
+            ready = self._poll.poll(None if self._child else PAUSE * 1000)
+            for fd, seen in ready:
+                if fd != asked:
+                    self._bury()
+                elif seen & select.POLLIN:
+                    self._receive()
+                else:
+                    return True
 
     def _receive(self) -> None:
         try:
@@ -98,12 +99,6 @@ class _Pair:
         if told is not None:
             self._tell(told)
 
-    def _patience(self) -> float | None:
-        """Return for how long to wait, in milliseconds."""
-        if self._child:
-            return None
-        return max(0.0, self._due_at - time.monotonic()) * 1000 + 1
-
     def _fork(self) -> bool:
         """Make one to stand by; return False in it."""
         now = time.monotonic()
@@ -117,7 +112,7 @@ class _Pair:
             self._child = child
             self._pidfd = os.pidfd_open(child)
             self._poll.register(self._pidfd, select.POLLIN)
-            self._tell(Happening(event="helper", task=child))
+            self._tell(Happening("helper", child))
         return True
 
     def _bury(self) -> None:

@@ -10,48 +10,56 @@ import os
 import socket
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from deadpeer.errors import DeadPeerError, KernelRefused, NotTcp, UnsupportedError
+from deadpeer.errors import ConfigError, DeadPeerError, UnsupportedError
 from deadpeer.kernel.call_filter import SOCKETCALLS, Call, Machine, Way
-from deadpeer.kernel.registers import change, read, steps_for
+from deadpeer.kernel.registers import Reading, change, read, steps_for
 from deadpeer.kernel.seccomp import Listener, Notification, TaskLender
-from deadpeer.kernel.sockets import borrowed, identity
 from deadpeer.platforms import Platform
 from deadpeer.policy import Keepalive
 
-__all__ = ["Happening", "Protector"]
+__all__ = ["Happening", "Protector", "require_settable"]
 
-IPPROTO_TCP = 6
+IPPROTO_MPTCP = 262  # include/uapi/linux/in.h
+SO_COOKIE = 57  # include/uapi/asm-generic/socket.h
+COOKIE_BYTES = 8
+
+# The descriptor is nothing, or no socket.
+NO_SOCKET = (errno.EBADF, errno.ENOTSOCK)
+
+MOST_HELD = 64  # processes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Happening:
+class Happening(NamedTuple):
     """
     Something that a helper may tell of.
 
-    Args:
-        event: ``protected``, ``unprotected``, ``started``, ``helper`` (a new one
-            stands by) or ``ended``.
+    Attributes:
+        event: ``protected``, ``unprotected``, ``started``, ``helper`` (there is
+            another one) or ``ended``.
         task: The thread that called, or the helper.
         call: What it called.
         descriptor: Its descriptor of the socket.
-        cookie: The kernel's number of the socket, which no two share.
+        cookie: The kernel's number of the socket, which no two share; eight bytes.
         why: Why a socket stays unprotected.
     """
 
     event: str
-    task: int = 0
+    task: int
     call: str = ""
     descriptor: int | None = None
-    cookie: int | None = None
+    cookie: bytes = b""
     why: str = ""
 
 
 class Protector:
     """
     Answers notifications.
+
+    Every microsecond here is one that a program waits for its connection, so nothing
+    is done twice: processes that were held once stay held for their next call.
 
     Args:
         machine: Whose system calls.
@@ -63,13 +71,15 @@ class Protector:
     def __init__(
         self, machine: Machine, way: Way, settings: Keepalive, platform: Platform
     ) -> None:
-        self._machine = machine
+        self._calls = machine.calls
         self._platform = platform
         self._steps = steps_for(settings, platform)
         self._deal: Callable[[Listener, Notification], Happening | None] = (
             self._borrow if way is Way.BORROW else self._hand_out
         )
         self._namespace = _namespace("self")
+        self._held: dict[int, TaskLender] = {}
+        self._sockets: dict[int, socket.socket] = {}
 
     def answer(self, listener: Listener, call: Notification) -> Happening | None:
         """
@@ -84,10 +94,8 @@ class Protector:
         """
         try:
             return self._deal(listener, call)
-        except NotTcp:
-            return None
         except (DeadPeerError, OSError) as error:
-            if isinstance(error, OSError) and error.errno == errno.EBADF:
+            if isinstance(error, OSError) and error.errno in NO_SOCKET:
                 return None  # the program's own mistake, and it will be told
             return self._unprotected(call, str(error))
         finally:
@@ -95,26 +103,60 @@ class Protector:
             listener.proceed(call)
 
     def _borrow(self, listener: Listener, call: Notification) -> Happening | None:
-        with TaskLender(call.task) as lender:
-            # The number may have been given to another since: this one waits.
-            if not listener.is_waiting(call):
+        name = self._calls[call.architecture, call.number]
+        if name is Call.MANY:
+            name, descriptor = _from_memory(call)
+        else:
+            descriptor = _signed(call.arguments[0])
+        copy = self._take(listener, call, descriptor)
+        if copy < 0:
+            return None
+        try:
+            sock = self._wrapped(copy)
+            if not _is_tcp(sock):
                 return None
-            name, descriptor = self._asked(call)
-            # Closed before the call goes on, so that the program's socket has no
-            # second owner when it does.
-            with (
-                lender.borrowed(descriptor) as copy,
-                borrowed(copy) as sock,
-            ):
-                self._put_on(sock)
-                cookie = _cookie(sock)
-        return Happening(
-            event="protected",
-            task=call.task,
-            call=name,
-            descriptor=descriptor,
-            cookie=cookie,
-        )
+            self._put_on(sock)
+            cookie = sock.getsockopt(socket.SOL_SOCKET, SO_COOKIE, COOKIE_BYTES)
+        finally:
+            # Before the call goes on, so that the program's socket has no second
+            # owner when it does.
+            os.close(copy)
+        return Happening("protected", call.task, name, descriptor, cookie)
+
+    def _take(self, listener: Listener, call: Notification, descriptor: int) -> int:
+        """Return a copy of the program's descriptor; -1 if the program is gone."""
+        held = self._held.get(call.task)
+        if held is not None:
+            try:
+                return held.take(descriptor)
+            except ConfigError:  # that one has ended; another has its number
+                held.close()
+                del self._held[call.task]
+        lender = TaskLender(call.task)
+        # Between the call and this, the number may have become another's: not as
+        # long as the call waits.
+        if not listener.is_waiting(call):
+            lender.close()
+            return -1
+        if len(self._held) >= MOST_HELD:
+            self._held.pop(next(iter(self._held))).close()
+        self._held[call.task] = lender
+        return lender.take(descriptor)
+
+    def _wrapped(self, copy: int) -> socket.socket:
+        """
+        Return the object on a number; the next copy of that number gets the same.
+
+        It is never the one to close the number.
+        """
+        sock = self._sockets.get(copy)
+        if sock is None:
+            # The type keeps Python from setting the socket non-blocking, the
+            # program's too, where socket.setdefaulttimeout() was used.
+            quiet = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
+            sock = socket.socket(socket.AF_INET, quiet, 0, fileno=copy)
+            self._sockets[copy] = sock
+        return sock
 
     def _hand_out(self, listener: Listener, call: Notification) -> Happening | None:
         inode = _namespace(str(call.task))
@@ -126,43 +168,22 @@ class Protector:
         family, kind, protocol = map(_signed, call.arguments[:3])
         with socket.socket(family, kind & ~socket.SOCK_CLOEXEC, protocol) as sock:
             self._put_on(sock)
-            cookie = _cookie(sock)
+            cookie = sock.getsockopt(socket.SOL_SOCKET, SO_COOKIE, COOKIE_BYTES)
             flags = os.O_CLOEXEC if kind & socket.SOCK_CLOEXEC else 0
             descriptor = listener.hand_out(call, sock.fileno(), flags)
-        return Happening(
-            event="protected",
-            task=call.task,
-            call=Call.SOCKET.value,
-            descriptor=descriptor,
-            cookie=cookie,
-        )
+        return Happening("protected", call.task, Call.SOCKET, descriptor, cookie)
 
     def _put_on(self, sock: socket.socket) -> None:
-        before = read(sock, self._platform)
+        # That the kernel takes the values was tried before the program started.
+        on = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+        before = Reading(on=on, units={})
         change(sock, self._steps, self._platform, before=before)
 
-    def _asked(self, call: Notification) -> tuple[str, int]:
-        """Return which call it is, and of which descriptor."""
-        name = self._machine.call(call.architecture, call.number)
-        if name is not Call.MANY:
-            return (name or "").__str__(), _signed(call.arguments[0])
-        # The old way of 32-bit programs: the arguments lie in their memory.
-        with Path(f"/proc/{call.task}/mem").open("rb", buffering=0) as memory:
-            memory.seek(call.arguments[1])
-            word = memory.read(4)
-        if len(word) != 4:  # noqa: PLR2004 - the bytes of an int
-            raise KernelRefused("its memory cannot be read", operation="read")
-        return SOCKETCALLS[call.arguments[0]].value, struct.unpack("=i", word)[0]
-
     def _unprotected(self, call: Notification, why: str) -> Happening:
-        name = self._machine.call(call.architecture, call.number)
-        return Happening(
-            event="unprotected",
-            task=call.task,
-            call=(name or "").__str__(),
-            descriptor=None if name is Call.SOCKET else _signed(call.arguments[0]),
-            why=why,
-        )
+        name = self._calls[call.architecture, call.number]
+        known = name not in (Call.SOCKET, Call.MANY)
+        descriptor = _signed(call.arguments[0]) if known else None
+        return Happening("unprotected", call.task, name, descriptor, why=why)
 
 
 def require_settable(settings: Keepalive, platform: Platform) -> None:
@@ -195,8 +216,29 @@ def _namespace(task: str) -> int:
     return os.stat(f"/proc/{task}/ns/net").st_ino  # noqa: PTH116 - it is quicker
 
 
-def _cookie(sock: socket.socket) -> int:
-    return int.from_bytes(identity(sock), "little")
+def _is_tcp(sock: socket.socket) -> bool:
+    """Tell whether a socket is TCP; Multipath TCP is refused."""
+    protocol = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL)
+    if (
+        protocol == socket.IPPROTO_TCP
+        and sock.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_STREAM
+    ):
+        return True
+    if protocol == IPPROTO_MPTCP:
+        raise UnsupportedError(
+            "it is a Multipath TCP socket, which takes no user timeout",
+            option="TCP_USER_TIMEOUT",
+            platform="mptcp",
+        )
+    return False
+
+
+def _from_memory(call: Notification) -> tuple[Call, int]:
+    """Return what a 32-bit program asks in the old way, with arguments in memory."""
+    with Path(f"/proc/{call.task}/mem").open("rb", buffering=0) as memory:
+        memory.seek(call.arguments[1])
+        (descriptor,) = struct.unpack("=i", memory.read(4))
+    return SOCKETCALLS[call.arguments[0]], descriptor
 
 
 def _signed(register: int) -> int:

@@ -102,18 +102,14 @@ class Machine:
     seccomp: int
     abis: tuple[Abi, ...] = field(repr=False)
 
-    def call(self, architecture: int, number: int) -> Call | None:
-        """
-        Return which of our calls a number is.
-
-        Args:
-            architecture: Whose number.
-            number: The number.
-        """
-        for abi in self.abis:
-            if abi.architecture == architecture:
-                return abi.calls.get(number & 0xFFFFFFFF)
-        return None
+    @property
+    def calls(self) -> dict[tuple[int, int], Call]:
+        """Which of our calls it is, by architecture and number."""
+        return {
+            (abi.architecture, number): call
+            for abi in self.abis
+            for number, call in abi.calls.items()
+        }
 
 
 def _calls(
