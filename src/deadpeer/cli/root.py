@@ -63,6 +63,18 @@ VERBS: dict[str, Verb] = {
         module="deadpeer.cli.run",
         help="Start a program so that its connections notice dead peers.",
     ),
+    "ls": Verb(
+        module="deadpeer.cli.ls",
+        help="List TCP connections, and how long a death would go unnoticed.",
+    ),
+    "attach": Verb(
+        module="deadpeer.cli.attach",
+        help="Protect every new connection of a service, container or cgroup.",
+    ),
+    "detach": Verb(
+        module="deadpeer.cli.detach",
+        help="Take off what attach has attached.",
+    ),
     "lab": Verb(
         module="deadpeer.cli.lab",
         help="Pull a real cable and measure who notices, and when.",

@@ -7,7 +7,7 @@ what is really in force, and needs no other note of it.
 """
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from deadpeer.platforms import LINUX, Name, Platform
@@ -84,6 +84,11 @@ class Terms:
     within: float | None = None
     pin: bool = False
     counts: Counts = field(default_factory=Counts)
+
+    @property
+    def effective(self) -> Keepalive:
+        """The values, with the switch as it will be."""
+        return replace(self.keepalive, on=self.keepalive.wants_on)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
