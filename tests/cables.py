@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tests.loopback import listener
 from tests.neighbours import Neighbour, neighbour
 
-from deadpeer.kernel.elsewhere import in_namespace_of
+from deadpeer.kernel.namespaces import in_namespace_of
 
 __all__ = ["cable"]
 

@@ -23,8 +23,8 @@ from deadpeer.errors import (
     UnsupportedError,
 )
 from deadpeer.kernel.borrow import Lender
-from deadpeer.kernel.elsewhere import in_namespace_of
 from deadpeer.kernel.inspection import Inspection, inspect
+from deadpeer.kernel.namespaces import in_namespace_of
 from deadpeer.kernel.procfs import namespace_of, socket_inodes, tcp_rows
 from deadpeer.kernel.sysctl.values import effective_defaults
 from deadpeer.kernel.tcp_info import TcpState

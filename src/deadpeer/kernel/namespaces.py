@@ -22,8 +22,16 @@ from typing import TypeVar
 
 from deadpeer.errors import AccessDenied, ConfigError, KernelRefused
 from deadpeer.kernel.owners import all_pids
+from deadpeer.kernel.procfs import namespace_of
 
-__all__ = ["Namespace", "all_namespaces", "find_namespace", "in_namespace", "own"]
+__all__ = [
+    "Namespace",
+    "all_namespaces",
+    "find_namespace",
+    "in_namespace",
+    "in_namespace_of",
+    "own",
+]
 
 CLONE_NEWNET = 0x40000000  # include/uapi/linux/sched.h
 OWN = "/proc/self/ns/net"
@@ -178,6 +186,26 @@ def in_namespace(space: Namespace, action: Callable[[], T]) -> T:
     if failure:
         raise failure[0]
     return outcome[0]
+
+
+def in_namespace_of(pid: int, action: Callable[[], T]) -> T:
+    """
+    Call *action* in the network namespace of a process.
+
+    Args:
+        pid: The process.
+        action: As for ``in_namespace``.
+
+    Returns:
+        What *action* returned; what it raised is raised here.
+
+    Raises:
+        ConfigError: There is no such process.
+        AccessDenied: It takes CAP_SYS_ADMIN to go there.
+        KernelRefused: The kernel refused in another way.
+    """
+    inode, path = namespace_of(pid), f"/proc/{pid}/ns/net"
+    return in_namespace(Namespace(inode=inode, path=path, pids=(pid,)), action)
 
 
 def mounts(path: str = "/proc/self/mountinfo") -> dict[int, str]:

@@ -8,7 +8,7 @@ import pytest
 from tests.neighbours import as_nobody, neighbour
 
 from deadpeer.errors import AccessDenied, ConfigError
-from deadpeer.kernel.elsewhere import in_namespace_of
+from deadpeer.kernel.namespaces import in_namespace_of
 from deadpeer.kernel.procfs import namespace_of
 from deadpeer.kernel.sysctl.values import effective_defaults
 
@@ -66,7 +66,7 @@ def test_going_there_takes_a_capability(monkeypatch):
 
         def refused() -> int:
             monkeypatch.setattr(
-                "deadpeer.kernel.elsewhere.namespace_of", lambda _pid: next(namespaces)
+                "deadpeer.kernel.namespaces.namespace_of", lambda _pid: next(namespaces)
             )
             try:
                 in_namespace_of(child.pid, dict)
