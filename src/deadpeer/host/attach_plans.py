@@ -26,8 +26,8 @@ from deadpeer.kernel.cgroups import (
     processes_in,
 )
 from deadpeer.kernel.current_platform import this_platform
-from deadpeer.kernel.elsewhere import in_namespace_of
 from deadpeer.kernel.inspection import system_defaults
+from deadpeer.kernel.namespaces import in_namespace_of
 from deadpeer.platforms import Defaults, Platform
 from deadpeer.policy import Plan, plan
 
