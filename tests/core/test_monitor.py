@@ -93,7 +93,9 @@ def test_a_connection_may_break_before_it_stands():
     monitor = Monitor(RULES, now=0.0, connecting=True)
     (died,) = monitor.failed(Reason.UNREACHABLE, now=3.0)
     assert died == Died(
-        3.0, Reason.UNREACHABLE, Evidence(heard_at=0.0, silence=3.0, timeout=10.0)
+        3.0,
+        Reason.UNREACHABLE,
+        Evidence(heard_at=0.0, silence=3.0, timeout=10.0, sequence=0),
     )
     assert monitor.opened(now=4.0) == ()
 
