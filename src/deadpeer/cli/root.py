@@ -75,6 +75,18 @@ VERBS: dict[str, Verb] = {
         module="deadpeer.cli.detach",
         help="Take off what attach has attached.",
     ),
+    "fix": Verb(
+        module="deadpeer.cli.fix",
+        help="Protect connections of programs that run.",
+    ),
+    "undo": Verb(
+        module="deadpeer.cli.undo",
+        help="Put back what deadpeer fix found.",
+    ),
+    "kill": Verb(
+        module="deadpeer.cli.kill",
+        help="End connections, those of dead peers for instance.",
+    ),
     "lab": Verb(
         module="deadpeer.cli.lab",
         help="Pull a real cable and measure who notices, and when.",

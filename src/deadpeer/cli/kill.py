@@ -1,0 +1,102 @@
+"""``deadpeer kill``: end connections of programs that run."""
+
+from typing import Any
+
+import click
+from rich.text import Text
+
+from deadpeer.cli.outcomes import counted, line, socket_data, tally
+from deadpeer.cli.output import print_json, stdout
+from deadpeer.cli.selecting import selected, selecting
+from deadpeer.host.killing import Kill, carry_out, plan_kills
+from deadpeer.host.outcomes import Outcome, worst_exit
+from deadpeer.host.targets import choose_targets
+
+__all__ = ["SCHEMA", "command"]
+
+SCHEMA = "deadpeer-kill/1"
+
+
+@click.command()
+@selecting
+@click.option(
+    "--suspect",
+    is_flag=True,
+    help="Those whose peer is dead by the kernel's evidence.",
+)
+@click.option("--yes", is_flag=True, help="Do it. Without, it is only shown.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(
+    *,
+    words: tuple[str, ...],
+    pids: tuple[int, ...],
+    processes: tuple[str, ...],
+    users: tuple[str, ...],
+    netns: tuple[str, ...],
+    suspect: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """
+    End connections; their programs get an error, and may connect anew.
+
+    Which ones has to be said: by a FILTER as for ss(8), such as dport = :5432, by
+    --pid, --process or --user, or by --suspect: those on which the kernel waits in
+    vain for two or more answers. Shows them, and ends them only with --yes.
+    Listening sockets are never ended.
+
+    Its program gets ECONNABORTED at the next call, a peer that lives a reset. It
+    cannot be undone.
+
+    \b
+    deadpeer kill --suspect
+    deadpeer kill dst 192.0.2.7 --yes
+    """  # noqa: D301 - click wants the character itself
+    selection = selected(
+        words=words,
+        pids=pids,
+        processes=processes,
+        users=users,
+        netns=netns,
+        suspect=suspect,
+    )
+    kills = plan_kills(choose_targets(selection))
+    if yes:
+        kills = carry_out(kills, suspects=suspect)
+    if as_json:
+        print_json("kill", _data(kills, applied=yes))
+    else:
+        _print(kills, yes=yes)
+    code = worst_exit([kill.error for kill in kills if kill.error])
+    click.get_current_context().exit(code)
+
+
+def _print(kills: tuple[Kill, ...], *, yes: bool) -> None:
+    console = stdout()
+    for kill in kills:
+        what = kill.why or kill.reason
+        console.print(line(kill.outcome, kill.target, what))
+    if not kills:
+        verdict = "No connection is selected."
+    else:
+        verdict = f"{tally(counted(kill.outcome for kill in kills))}."
+        if not yes and any(kill.outcome is Outcome.PLANNED for kill in kills):
+            verdict += " Nothing was ended. Do it with --yes."
+    console.print(Text(verdict, style="bold"))
+
+
+def _data(kills: tuple[Kill, ...], *, applied: bool) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "applied": applied,
+        "counts": counted(kill.outcome for kill in kills),
+        "connections": [
+            {
+                **socket_data(kill.target),
+                "outcome": kill.outcome,
+                "reason": kill.reason or None,
+                "why": kill.why or None,
+            }
+            for kill in kills
+        ],
+    }

@@ -1,0 +1,266 @@
+"""
+The record of a fix: what every socket held before, written before it is changed.
+
+A record is one JSON file, ``fix-`` with the time and some chance in its name. Its
+layout::
+
+    schema      "deadpeer-fix-record/1"
+    made_at     when, in UTC
+    boot_id     which boot of the kernel the sockets belong to
+    within      the promise that the new values were planned for, in seconds
+    sockets     [{netns, inode, cookie, local, peer, pid, process, before, after}]
+
+``netns``, ``inode`` and ``cookie`` say which socket;
+the ends and the process are for people. ``before`` and ``after`` are values in the
+kernel's own units, by our names for them, and the switch as ``on``; ``after`` has
+those only that are set.
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from deadpeer.errors import ConfigError
+from deadpeer.kernel.staging import NewFile, perform, refusal
+from deadpeer.platforms import LINUX, Name
+
+__all__ = [
+    "FixRecord",
+    "RecordedSocket",
+    "load_record",
+    "new_record_path",
+    "record_home",
+    "values_of",
+    "write_record",
+]
+
+SCHEMA = "deadpeer-fix-record/1"
+ROOTS = Path("/var/lib/deadpeer")
+KEYS = frozenset({"on", *LINUX.options})
+MOST = 2**32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedSocket:
+    """
+    One socket that is changed.
+
+    Args:
+        netns: The number (inode) of its network namespace.
+        inode: The number by which descriptors refer to it.
+        cookie: The number that no other socket has until the next boot.
+        local: This end, as text.
+        peer: The other end; empty of a listening socket.
+        pid: A process that holds it.
+        process: That process's name.
+        before: What was in force, in the kernel's units by our names.
+        after: What is set.
+    """
+
+    netns: int
+    inode: int
+    cookie: int
+    local: str
+    peer: str
+    pid: int
+    process: str
+    before: Mapping[str, int]
+    after: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixRecord:
+    """
+    One run of ``deadpeer fix``.
+
+    Args:
+        made_at: When, in UTC, as ISO 8601 has it.
+        boot_id: Which boot of the kernel the sockets belong to.
+        within: The promise, in seconds.
+        sockets: What is changed.
+    """
+
+    made_at: str
+    boot_id: str
+    within: float
+    sockets: tuple[RecordedSocket, ...]
+
+    def as_text(self) -> str:
+        """Return the record as JSON."""
+        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1) + "\n"
+
+
+def values_of(units: Mapping[Name, int], *, on: bool) -> dict[str, int]:
+    """
+    Return settings as a record has them.
+
+    Args:
+        units: In the kernel's units, by our names.
+        on: Whether ``SO_KEEPALIVE`` is on.
+
+    >>> values_of({"idle": 7200}, on=False)
+    {'on': 0, 'idle': 7200}
+    """
+    return {"on": int(on), **{str(name): value for name, value in units.items()}}
+
+
+def record_home(environ: Mapping[str, str], *, uid: int) -> Path:
+    """
+    Return the directory in which a user's records are kept.
+
+    Args:
+        environ: The environment.
+        uid: The user's number; root's are kept with the system's.
+
+    Source:
+        XDG Base Directory Specification, XDG_STATE_HOME; relative paths in it are
+        invalid and ignored.
+
+    >>> str(record_home({"XDG_STATE_HOME": "/home/me/state"}, uid=1000))
+    '/home/me/state/deadpeer'
+    """
+    if uid == 0:
+        return ROOTS
+    given = Path(environ.get("XDG_STATE_HOME", ""))
+    if given.is_absolute():
+        return given / "deadpeer"
+    return Path(environ.get("HOME", "/")) / ".local/state/deadpeer"
+
+
+def new_record_path() -> Path:
+    """Return where the next record of this user goes, a name that nothing has."""
+    time = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    home = record_home(os.environ, uid=os.geteuid())
+    return home / f"fix-{time}-{secrets.token_hex(4)}.json"
+
+
+def write_record(record: FixRecord, path: Path) -> None:
+    """
+    Have a record on the disk, whole, before anything is changed.
+
+    Args:
+        record: What to write.
+        path: The file; there must be none yet.
+
+    Raises:
+        ConfigError: There is a file already.
+        AccessDenied: It may not be written there.
+        KernelRefused: It cannot be written there.
+    """
+    target = path.absolute()
+    if target.exists() or target.is_symlink():
+        raise ConfigError(
+            f"{target} is there already",
+            hint="a record never replaces a file; give another name",
+            field="record",
+            value=str(path),
+        )
+    data = record.as_text().encode()
+    try:
+        new = NewFile(target=target, data=data, mode=0o600)
+        perform([*new.stage(), *new.publish()])
+    except OSError as error:
+        raise refusal(
+            error,
+            doing=f"write the record {target}",
+            remedy="nothing was changed; give another place with --record",
+        ) from error
+
+
+def load_record(path: Path) -> FixRecord:
+    """
+    Return a record from its file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ConfigError: There is none, or it is no record of a fix. Nothing is done
+            with such a file, since a record says what to set where.
+        AccessDenied: It may not be read.
+        KernelRefused: It cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"there is no record {path}",
+            hint=f"deadpeer fix keeps them in"
+            f" {record_home(os.environ, uid=os.geteuid())}",
+            field="record",
+            value=str(path),
+        ) from error
+    except UnicodeDecodeError as error:
+        raise _no_record(path, "it is not text") from error
+    except OSError as error:
+        raise refusal(error, doing=f"read {path}", remedy="run it as root") from error
+    try:
+        return _record(json.loads(text))
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise _no_record(path, f"{type(error).__name__} {error}") from error
+
+
+def _no_record(path: Path, why: str) -> ConfigError:
+    return ConfigError(
+        f"{path} is no record of a fix: {why}",
+        hint="records are the fix-*.json files that deadpeer fix writes",
+        field="record",
+        value=str(path),
+    )
+
+
+def _record(data: dict[str, Any]) -> FixRecord:
+    if data["schema"] != SCHEMA:
+        raise ValueError(f"schema {data['schema']!r} is not {SCHEMA}")
+    within = data["within"]
+    if not isinstance(within, int | float):
+        raise TypeError(f"{within!r} is no duration")
+    return FixRecord(
+        made_at=_text(data["made_at"]),
+        boot_id=_text(data["boot_id"]),
+        within=within,
+        sockets=tuple(_socket(item) for item in data["sockets"]),
+    )
+
+
+def _socket(item: dict[str, Any]) -> RecordedSocket:
+    before, after = _values(item["before"]), _values(item["after"])
+    if "on" not in after or not after.keys() <= before.keys():
+        raise ValueError("a value was set whose old one is not told")
+    return RecordedSocket(
+        netns=_count(item["netns"]),
+        inode=_count(item["inode"]),
+        cookie=_count(item["cookie"]),
+        local=_text(item["local"]),
+        peer=_text(item["peer"]),
+        pid=_count(item["pid"]),
+        process=_text(item["process"]),
+        before=before,
+        after=after,
+    )
+
+
+def _values(item: dict[str, Any]) -> dict[str, int]:
+    for key, value in item.items():
+        if key not in KEYS:
+            raise ValueError(f"{key!r} is no setting of ours")
+        if not isinstance(value, int) or not -MOST < value < MOST:
+            raise TypeError(f"{key}={value!r} is no value")
+    return {key: int(value) for key, value in item.items()}
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _count(value: object) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise TypeError(f"{value!r} is no count")
+    return value

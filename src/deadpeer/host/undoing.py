@@ -1,0 +1,276 @@
+"""
+Undoing a fix: the old values, on those sockets of its record that still live.
+
+A socket lives if there is one of its cookie in its namespace, in the same boot: its
+ports may be somebody else's by now, and its process may have handed it on. What
+somebody has changed since is left alone unless told otherwise.
+
+Linux knows no way to unset an option: a value that followed the system's setting has
+its old number again, and follows no more. Such are *pinned*.
+
+Source: Linux net/ipv4/tcp.c, do_tcp_setsockopt(): zero is refused for TCP_KEEPIDLE,
+TCP_KEEPINTVL and TCP_KEEPCNT.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+from deadpeer.errors import AccessDenied, ConfigError, DeadPeerError, KernelRefused
+from deadpeer.host.held import held
+from deadpeer.host.outcomes import Outcome, outcome_of
+from deadpeer.host.records import FixRecord, RecordedSocket, values_of
+from deadpeer.host.targets import NEEDS_PTRACE, Target, rows_now, unreachable
+from deadpeer.kernel.current_platform import this_platform
+from deadpeer.kernel.diag_rows import DiagRow
+from deadpeer.kernel.namespaces import Namespace, all_namespaces
+from deadpeer.kernel.owners import Owners, find_owners
+from deadpeer.kernel.registers import Reading, Step, put_back, read
+from deadpeer.kernel.sysctl.place import boot_id
+from deadpeer.platforms import Name, Platform
+from deadpeer.policy import Keepalive
+
+__all__ = ["Undo", "carry_out", "plan_undo", "settings_of"]
+
+CHANGED = "somebody has changed it since; --force puts the old values back all the same"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undo:
+    """
+    What is to be done to one socket of a record, or was.
+
+    Args:
+        item: What the record says of it.
+        outcome: What comes, or came, of it.
+        target: The socket, where it was found.
+        why: The reason, where it was not simply done.
+        error: The same as an error, if it was one.
+        now: What it held when it was looked at, in the kernel's units by our names.
+        pinned: Settings that have their old value again and no longer follow the
+            system's.
+        lost: Settings whose old value the kernel does not take.
+    """
+
+    item: RecordedSocket
+    outcome: Outcome
+    target: Target | None = None
+    why: str = ""
+    error: DeadPeerError | None = None
+    now: dict[str, int] | None = None
+    pinned: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        item = self.item
+        ends = " → ".join(end for end in (item.local, item.peer) if end)
+        return f"{item.process or '?'}[{item.pid}] {ends}"
+
+    def ended(
+        self, outcome: Outcome, why: str = "", *, error: DeadPeerError | None = None
+    ) -> "Undo":
+        """
+        Return what came of it, with nothing changed.
+
+        Args:
+            outcome: In one word.
+            why: The reason.
+            error: The reason as an error.
+        """
+        return replace(self, outcome=outcome, why=why, error=error)
+
+
+def plan_undo(record: FixRecord, *, force: bool = False) -> tuple[Undo, ...]:
+    """
+    Return what would be put back; nothing is changed.
+
+    Args:
+        record: What was changed.
+        force: Put back also what somebody has changed since.
+
+    Raises:
+        ConfigError: The record is of another boot: its sockets are gone, and
+            their numbers are others'.
+        AccessDenied: A namespace of the record may not be looked into.
+        UnsupportedError: The kernel cannot list TCP sockets.
+        KernelRefused: It failed in another way.
+    """
+    now = boot_id() or ""
+    if record.boot_id != now:
+        raise ConfigError(
+            f"the record of {record.made_at} is of another boot of this machine, or"
+            " of another machine",
+            hint="its sockets are gone; there is nothing to undo",
+            field="record",
+            value=record.boot_id,
+        )
+    spaces = _spaces({item.netns for item in record.sockets})
+    rows = rows_now(spaces)
+    owners = find_owners()
+    platform = this_platform()
+    return tuple(
+        _plan(item, _found(item, spaces, rows, owners), platform, force=force)
+        for item in record.sockets
+    )
+
+
+def _spaces(wanted: set[int]) -> dict[int, Namespace]:
+    """Return where the sockets of a record are; a namespace that is gone is absent."""
+    visible, hidden = all_namespaces()
+    found = {space.inode: space for space in visible if space.inode in wanted}
+    if hidden and len(found) < len(wanted):
+        missing = min(wanted - found.keys())
+        raise AccessDenied(
+            f"the network namespace {missing} of the record is not to be seen",
+            hint=NEEDS_PTRACE,
+            capability="CAP_SYS_PTRACE",
+        )
+    return found
+
+
+def _found(
+    item: RecordedSocket,
+    spaces: dict[int, Namespace],
+    rows: dict[tuple[int, bytes], DiagRow],
+    owners: Owners,
+) -> Target | None:
+    row = next(
+        (
+            row
+            for (netns, _), row in _of_cookie(rows, item.cookie)
+            if netns == item.netns and row.inode in (0, item.inode)
+        ),
+        None,
+    )
+    if row is None:
+        return None
+    return Target(
+        namespace=spaces[item.netns],
+        row=row,
+        holders=owners.of(row.inode),
+        process=item.process,
+        hidden=bool(owners.unreadable),
+    )
+
+
+def _plan(
+    item: RecordedSocket, target: Target | None, platform: Platform, *, force: bool
+) -> Undo:
+    plain = Undo(item=item, outcome=Outcome.PLANNED, target=target)
+    if target is None:
+        return plain.ended(Outcome.GONE, "it is closed")
+    if not target.holders:
+        why = unreachable(target)
+        if isinstance(why, str):
+            return plain.ended(Outcome.GONE, why)
+        return plain.ended(outcome_of(why), why.message, error=why)
+    try:
+        with held(target) as sock:
+            if sock is None:
+                return plain.ended(Outcome.GONE, "it was closed just now")
+            reading = read(sock, platform)
+    except DeadPeerError as error:
+        return plain.ended(outcome_of(error), error.message, error=error)
+    known = replace(plain, now=values_of(reading.units, on=reading.on))
+    return _compared(known, platform, force=force)
+
+
+def _compared(known: Undo, platform: Platform, *, force: bool) -> Undo:
+    """Decide by what a socket holds now."""
+    item, now = known.item, known.now or {}
+    if all(now.get(key) == item.before[key] for key in item.after):
+        return known.ended(Outcome.ALREADY, "it is as it was before")
+    if force or all(
+        _is_as_set(key, value, now, platform) for key, value in item.after.items()
+    ):
+        return known
+    error = KernelRefused(f"{known}: {CHANGED}", operation="undo")
+    return known.ended(Outcome.REFUSED, CHANGED, error=error)
+
+
+def _is_as_set(key: str, value: int, now: dict[str, int], platform: Platform) -> bool:
+    grain = 0 if key == "on" else platform.options[cast("Name", key)].grain
+    return key in now and value <= now[key] <= value + grain
+
+
+def _of_cookie(
+    rows: dict[tuple[int, bytes], DiagRow], cookie: int
+) -> Iterable[tuple[tuple[int, bytes], DiagRow]]:
+    return ((key, row) for key, row in rows.items() if row.cookie == cookie)
+
+
+def carry_out(undos: Sequence[Undo]) -> tuple[Undo, ...]:
+    """
+    Put back what is planned, and say of each socket what came of it.
+
+    Args:
+        undos: The plan.
+    """
+    platform = this_platform()
+    return tuple(
+        _put_back(undo, platform) if undo.outcome is Outcome.PLANNED else undo
+        for undo in undos
+    )
+
+
+def _put_back(undo: Undo, platform: Platform) -> Undo:
+    if undo.target is None:
+        raise ValueError("only what was found can be put back")
+    steps = _steps(undo.item, platform)
+    before = _reading(undo.item.before)
+    try:
+        with held(undo.target) as sock:
+            if sock is None:
+                return undo.ended(Outcome.GONE, "it was closed just now")
+            found = read(sock, platform)
+            if values_of(found.units, on=found.on) != undo.now:
+                why = "its program changed its options just now; plan again"
+                error = KernelRefused(f"{undo}: {why}", operation="undo")
+                return undo.ended(Outcome.REFUSED, why, error=error)
+            lost = put_back(sock, steps, platform, before=before)
+            now = read(sock, platform)
+    except DeadPeerError as error:
+        return undo.ended(outcome_of(error), error.message, error=error)
+    return replace(
+        undo,
+        outcome=Outcome.DONE,
+        now=values_of(now.units, on=now.on),
+        pinned=_pinned(undo.item, lost, platform),
+        lost=tuple(map(str, lost)),
+    )
+
+
+def settings_of(values: Mapping[str, int]) -> Keepalive:
+    """
+    Return what a record says of a socket as a value of the policy.
+
+    Args:
+        values: In the kernel's units by our names, and the switch as ``on``.
+    """
+    return _reading(values).keepalive(this_platform())
+
+
+def _steps(item: RecordedSocket, platform: Platform) -> tuple[Step, ...]:
+    """Return what was written, in the order in which it was."""
+    steps = [Step(keys=("on",), options=(platform.switch,), values=(item.after["on"],))]
+    for key, value in item.after.items():
+        if key != "on":
+            name = cast("Name", key)
+            option = platform.options[name]
+            steps.append(Step(keys=(name,), options=(option,), values=(value,)))
+    return tuple(steps)
+
+
+def _reading(values: Mapping[str, int]) -> Reading:
+    units = {cast("Name", key): value for key, value in values.items() if key != "on"}
+    return Reading(on=bool(values["on"]), units=units)
+
+
+def _pinned(
+    item: RecordedSocket, lost: Sequence[str], platform: Platform
+) -> tuple[str, ...]:
+    return tuple(
+        key
+        for key in item.after
+        if key != "on" and key not in lost and platform.options[cast("Name", key)].pins
+    )
