@@ -44,6 +44,8 @@ PURE = (
     "host/addresses.py",
     "host/filters.py",
     "host/judgement.py",
+    "kernel/call_filter.py",
+    "kernel/classic_bpf.py",
     "kernel/diag_dumps.py",
     "kernel/diag_messages.py",
     "kernel/diag_rows.py",

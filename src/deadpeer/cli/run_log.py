@@ -111,6 +111,8 @@ def sentence(entry: dict[str, Any]) -> str:
     match entry["event"]:
         case "protected":
             said = f"protected: {where}of {who}, at {entry['call']}"
+        case "partly":
+            said = f"partly protected: {where}of {who}: {entry['why']}"
         case "unprotected":
             said = f"NOT protected: {where}of {who}, at {entry['call']}: {entry['why']}"
         case "started":

@@ -28,12 +28,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
-from deadpeer.errors import AccessDenied, ConfigError, DeadPeerError, KernelRefused
+from deadpeer.errors import (
+    AccessDenied,
+    ConfigError,
+    DeadPeerError,
+    KernelRefused,
+    NotTcp,
+    UnsupportedError,
+)
 from deadpeer.host.supervising import Tell, block_signals, supervise
 from deadpeer.host.trapped import Happening, Protector, require_settable
 from deadpeer.kernel.borrow import Lender
 from deadpeer.kernel.call_filter import Machine, Way, call_filter
 from deadpeer.kernel.current_platform import this_platform
+from deadpeer.kernel.options import apply
 from deadpeer.kernel.seccomp import Desk, Listener, install, this_machine
 from deadpeer.platforms import Platform
 from deadpeer.policy import Keepalive
@@ -126,7 +134,32 @@ def launch(order: Launch) -> NoReturn:
             raise _helper_gone() from error
         listener.close()
         _heard(ours)
+    _protect_inherited(order, platform)
     _execute(order.command)
+
+
+def _protect_inherited(order: Launch, platform: Platform) -> None:
+    """
+    Protect the sockets that the program is started with, and did not make itself.
+
+    That is its standard input under inetd, and what systemd listens on for it.
+
+    Source:
+        sd_listen_fds(3).
+    """
+    handed = [0]
+    if os.environ.get("LISTEN_PID") == str(os.getpid()):
+        count = os.environ.get("LISTEN_FDS", "")
+        handed += range(3, 3 + int(count)) if count.isdecimal() else []
+    for descriptor in handed:
+        try:
+            apply(descriptor, order.settings, platform=platform)
+            event, why = "protected", ""
+        except NotTcp:
+            continue
+        except DeadPeerError as error:
+            event, why = "unprotected", str(error)
+        order.tell(Happening(event, os.getpid(), "inherited", descriptor, why=why))
 
 
 def _options(platform: Platform) -> list[tuple[int, int]]:
@@ -236,7 +269,7 @@ def _way(launcher: int, lent: int) -> Way:
     try:
         with Lender(launcher) as lender, lender.borrowed(lent):
             return Way.BORROW
-    except AccessDenied:
+    except (AccessDenied, UnsupportedError):
         return Way.HAND_OUT
 
 

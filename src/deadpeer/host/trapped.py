@@ -6,6 +6,7 @@ program never fails because of this; it may stay unprotected, and that is told.
 """
 
 import errno
+import math
 import os
 import socket
 import struct
@@ -15,7 +16,7 @@ from typing import NamedTuple
 
 from deadpeer.errors import ConfigError, DeadPeerError, UnsupportedError
 from deadpeer.kernel.call_filter import SOCKETCALLS, Call, Machine, Way
-from deadpeer.kernel.registers import Reading, change, read, steps_for
+from deadpeer.kernel.registers import Reading, Step, change, read, steps_for
 from deadpeer.kernel.seccomp import Listener, Notification, TaskLender
 from deadpeer.platforms import Platform
 from deadpeer.policy import Keepalive
@@ -30,6 +31,17 @@ COOKIE_BYTES = 8
 NO_SOCKET = (errno.EBADF, errno.ENOTSOCK)
 
 MOST_HELD = 64  # processes
+MOST_PROBES = 127  # include/net/tcp.h, MAX_TCP_KEEPCNT
+
+MULTIPATH = (
+    "it is a Multipath TCP socket, which takes no user timeout: a death is noticed"
+    " while it is idle, and late with data in flight"
+)
+
+ELSEWHERE = (
+    "it is in another network namespace than its helper, who may not borrow its"
+    " sockets; that takes CAP_SYS_PTRACE"
+)
 
 
 class Happening(NamedTuple):
@@ -37,13 +49,13 @@ class Happening(NamedTuple):
     Something that a helper may tell of.
 
     Attributes:
-        event: ``protected``, ``unprotected``, ``started``, ``helper`` (there is
-            another one) or ``ended``.
+        event: ``protected``, ``partly``, ``unprotected``, ``started``, ``helper``
+            (there is another one) or ``ended``.
         task: The thread that called, or the helper.
         call: What it called.
         descriptor: Its descriptor of the socket.
         cookie: The kernel's number of the socket, which no two share; eight bytes.
-        why: Why a socket stays unprotected.
+        why: Why a socket is not protected, or not wholly.
     """
 
     event: str
@@ -74,6 +86,7 @@ class Protector:
         self._calls = machine.calls
         self._platform = platform
         self._steps = steps_for(settings, platform)
+        self._idle_steps = steps_for(_while_idle(settings), platform)
         self._deal: Callable[[Listener, Notification], Happening | None] = (
             self._borrow if way is Way.BORROW else self._hand_out
         )
@@ -113,14 +126,20 @@ class Protector:
             return None
         try:
             sock = self._wrapped(copy)
-            if not _is_tcp(sock):
+            protocol = _protocol(sock)
+            if protocol == socket.IPPROTO_TCP:
+                self._put_on(sock, self._steps)
+            elif protocol == IPPROTO_MPTCP:
+                self._put_on(sock, self._idle_steps)
+            else:
                 return None
-            self._put_on(sock)
             cookie = sock.getsockopt(socket.SOL_SOCKET, SO_COOKIE, COOKIE_BYTES)
         finally:
             # Before the call goes on, so that the program's socket has no second
             # owner when it does.
             os.close(copy)
+        if protocol == IPPROTO_MPTCP:
+            return Happening("partly", call.task, name, descriptor, cookie, MULTIPATH)
         return Happening("protected", call.task, name, descriptor, cookie)
 
     def _take(self, listener: Listener, call: Notification, descriptor: int) -> int:
@@ -163,21 +182,20 @@ class Protector:
         if not listener.is_waiting(call):
             return None
         if inode != self._namespace:
-            why = "it is in a network namespace of its own, where no socket can be made"
-            return self._unprotected(call, f"{why} for it; run it as root, there")
+            return self._unprotected(call, ELSEWHERE)
         family, kind, protocol = map(_signed, call.arguments[:3])
         with socket.socket(family, kind & ~socket.SOCK_CLOEXEC, protocol) as sock:
-            self._put_on(sock)
+            self._put_on(sock, self._steps)
             cookie = sock.getsockopt(socket.SOL_SOCKET, SO_COOKIE, COOKIE_BYTES)
             flags = os.O_CLOEXEC if kind & socket.SOCK_CLOEXEC else 0
             descriptor = listener.hand_out(call, sock.fileno(), flags)
         return Happening("protected", call.task, Call.SOCKET, descriptor, cookie)
 
-    def _put_on(self, sock: socket.socket) -> None:
+    def _put_on(self, sock: socket.socket, steps: tuple[Step, ...]) -> None:
         # That the kernel takes the values was tried before the program started.
         on = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
         before = Reading(on=on, units={})
-        change(sock, self._steps, self._platform, before=before)
+        change(sock, steps, self._platform, before=before)
 
     def _unprotected(self, call: Notification, why: str) -> Happening:
         name = self._calls[call.architecture, call.number]
@@ -216,21 +234,29 @@ def _namespace(task: str) -> int:
     return os.stat(f"/proc/{task}/ns/net").st_ino  # noqa: PTH116 - it is quicker
 
 
-def _is_tcp(sock: socket.socket) -> bool:
-    """Tell whether a socket is TCP; Multipath TCP is refused."""
-    protocol = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL)
-    if (
-        protocol == socket.IPPROTO_TCP
-        and sock.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_STREAM
-    ):
-        return True
-    if protocol == IPPROTO_MPTCP:
-        raise UnsupportedError(
-            "it is a Multipath TCP socket, which takes no user timeout",
-            option="TCP_USER_TIMEOUT",
-            platform="mptcp",
-        )
-    return False
+def _protocol(sock: socket.socket) -> int:
+    """Return the protocol of a stream; 0 if it is no stream."""
+    kind = sock.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)
+    if kind != socket.SOCK_STREAM:  # a raw socket may have TCP's number, too
+        return 0
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL)
+
+
+def _while_idle(settings: Keepalive) -> Keepalive:
+    """
+    Return what finds a death on an idle connection at the same time, by probes alone.
+
+    With a user timeout the kernel ends a connection at the first probe's tick that is
+    no earlier than that; without, after so many probes.
+
+    Source:
+        Linux net/ipv4/tcp_timer.c, tcp_keepalive_timer().
+    """
+    idle, interval, limit = settings.idle, settings.interval, settings.user_timeout
+    probes = settings.probes
+    if idle is not None and interval is not None and limit:
+        probes = min(max(1, math.ceil((limit - idle) / interval)), MOST_PROBES)
+    return Keepalive(on=True, idle=idle, interval=interval, probes=probes)
 
 
 def _from_memory(call: Notification) -> tuple[Call, int]:
