@@ -97,12 +97,12 @@ class Filter:
         text: How it was written; empty for the one that lets every connection pass.
         states: The states that can pass, one bit for each number of ``TcpState``:
             what has to be asked of the kernel.
-        test: Whether a row of one of these states passes.
+        test: Whether a row of one of these states passes; None if each does.
     """
 
     text: str
     states: int
-    test: Test = field(repr=False, compare=False)
+    test: Test | None = field(default=None, repr=False, compare=False)
 
     def matches(self, row: DiagRow) -> bool:
         """
@@ -111,7 +111,9 @@ class Filter:
         Args:
             row: A socket, as a dump tells of it (``Seen.row``).
         """
-        return bool(self.states >> row.state & 1) and self.test(row)
+        if not self.states >> row.state & 1:
+            return False
+        return self.test is None or self.test(row)
 
 
 class _Part(NamedTuple):
@@ -136,7 +138,7 @@ class _Token(NamedTuple):
     at: int
 
 
-EVERYTHING = Filter(text="", states=CONNECTIONS, test=lambda _: True)
+EVERYTHING = Filter(text="", states=CONNECTIONS)
 """What an empty filter is: every connection."""
 
 

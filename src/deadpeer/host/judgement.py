@@ -45,6 +45,7 @@ INFO_BYTES = RTT_AT + ROUND_TRIP.size
 RTO_MIN_US = 200_000
 # Round trips are judged as the next power of two, or each would be judged alone.
 SHORTEST_BITS = 10  # of microseconds: about one millisecond
+SHORT_US = 1 << SHORTEST_BITS
 LONGEST_BITS = 25  # half a minute
 
 Settings = tuple[bool, int | None, int | None, int | None, int | None]
@@ -62,6 +63,9 @@ NO_PEER = frozenset(
         TcpState.BOUND_INACTIVE,
     }
 )
+
+
+KEEPALIVE = int(Timer.KEEPALIVE)  # comparing an enum's member takes longer
 
 
 class Verdict(StrEnum):
@@ -137,22 +141,26 @@ class Judge:
             row: What the kernel tells of it.
             settings: What it has set; None if that could not be seen.
         """
-        if row.state in NO_PEER:
+        state, info = row.state, row.info
+        if state in NO_PEER:
             return NOBODY
-        info = row.info
         if settings is None:
             found = _unseen(row)
         else:
-            bits = _bits(info) if len(info) >= INFO_BYTES else SHORTEST_BITS
+            bits = SHORTEST_BITS
+            if len(info) >= INFO_BYTES:
+                rtt_us, rttvar_us = ROUND_TRIP.unpack_from(info, RTT_AT)
+                if rtt_us >= SHORT_US or rttvar_us >= SHORT_US:
+                    bits = _bits(rtt_us, rttvar_us)
             found = self._known.get((settings, bits)) or self._settled(settings, bits)
-            if row.timer == Timer.KEEPALIVE and settings[0]:
+            if row.timer == KEEPALIVE and settings[0]:
                 found = self._delayed(row, settings, found)
         if row.retransmits < SUSPICIOUS and (
             not info
             or (info[RETRANSMITS_AT] < SUSPICIOUS and info[PROBES_AT] < SUSPICIOUS)
         ):
             return found
-        return _suspected(row, found) if row.state in CONNECTED else found
+        return _suspected(row, found) if state in CONNECTED else found
 
     def _settled(self, settings: Settings, bits: int) -> Judgement:
         """Judge a combination of settings and round trip that is new."""
@@ -183,10 +191,12 @@ class Judge:
     def _delayed(self, row: DiagRow, settings: Settings, found: Judgement) -> Judgement:
         """Add what a timer that was armed under older settings takes longer."""
         _, idle_s, interval_s, _, _ = settings
-        allowed = max(idle_s or self.defaults.idle, interval_s or 0)
-        late = row.expires_ms / 1000 - allowed
-        if late <= TOLERANCE or row.state not in ALIVE or found.idle is None:
+        expires = row.expires_ms / 1000 - TOLERANCE
+        if expires <= (idle_s or self.defaults.idle) or expires <= (interval_s or 0):
             return found
+        if row.state not in ALIVE or found.idle is None:
+            return found
+        late = expires + TOLERANCE - max(idle_s or self.defaults.idle, interval_s or 0)
         idle = found.idle + late
         reason = "its keepalive timer was armed under older settings"
         if idle <= self.within:
@@ -218,13 +228,12 @@ def keepalive_of(settings: Settings) -> Keepalive:
     )
 
 
-def _bits(info: bytes) -> int:
+def _bits(rtt_us: int, rttvar_us: int) -> int:
     """Return the power of two, in microseconds, that the round trip stays below."""
-    rtt_us, rttvar_us = ROUND_TRIP.unpack_from(info, RTT_AT)
     spread_us = 4 * rttvar_us
     if spread_us > RTO_MIN_US:  # see TcpInfo.round_trip
         rtt_us += max(0, spread_us - max(RTO_MIN_US, 2 * rtt_us))
-    return int(min(max(rtt_us.bit_length(), SHORTEST_BITS), LONGEST_BITS))
+    return min(max(rtt_us.bit_length(), SHORTEST_BITS), LONGEST_BITS)
 
 
 def _unseen(row: DiagRow) -> Judgement:

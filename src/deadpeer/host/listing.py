@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from deadpeer.errors import AccessDenied, DeadPeerError
+from deadpeer.errors import AccessDenied
 from deadpeer.host.filters import Filter, parse_filter
 from deadpeer.host.judgement import WITHIN, Judge, Judgement, Verdict
 from deadpeer.kernel.diag_rows import DiagRow
@@ -31,6 +31,7 @@ from deadpeer.kernel.tcp_table import Endpoint, Timer
 
 __all__ = [
     "ALL_NAMESPACES",
+    "HIDDEN",
     "Listing",
     "Seen",
     "Selection",
@@ -286,24 +287,26 @@ def select(snapshot: Snapshot, selection: Selection) -> tuple[Seen, ...]:
         ConfigError: The filter is none.
     """
     chosen = selection.filter
-    matches = chosen.matches
+    states, test = chosen.states, chosen.test
     wanted = _members(snapshot.processes, selection)
     unprotected, suspect = selection.unprotected, selection.suspect
-    reasons = _reasons(snapshot)
     first, others = snapshot.owners.first, snapshot.owners.others
     settings_of, facts = snapshot.settings.settings, snapshot.processes
+    new = tuple.__new__  # what a named tuple does when it is called, less the calls
     found: list[Seen] = []
     for space in snapshot.spaces:
         netns = space.namespace.inode
         judge = Judge(space.defaults, within=selection.within).judge
         for row in space.dump.rows:
-            if not matches(row):
+            if not states >> row.state & 1 or not (test is None or test(row)):
                 continue
             inode = row.inode
             holder = first.get(inode)
             holders: tuple[Holder, ...] = ()
+            process = None
             if holder is not None:
-                holders = (Holder(*holder),)
+                holders = (new(Holder, holder),)
+                process = facts.get(holder[0])
                 if inode in others:
                     holders += tuple(map(Holder._make, others[inode]))
             if wanted is not None and not any(pid in wanted for pid, _ in holders):
@@ -314,16 +317,9 @@ def select(snapshot: Snapshot, selection: Selection) -> tuple[Seen, ...]:
                 continue
             if suspect and judgement.verdict is not Verdict.SUSPECT:
                 continue
+            unseen = "" if settings is not None else _why(snapshot, row, holders)
             found.append(
-                Seen(
-                    netns,
-                    row,
-                    holders,
-                    facts.get(holders[0][0]) if holders else None,
-                    settings,
-                    "" if settings is not None else _why(reasons, row, holders),
-                    judgement,
-                )
+                new(Seen, (netns, row, holders, process, settings, unseen, judgement))
             )
     return tuple(found)
 
@@ -378,24 +374,14 @@ def _is_any(patterns: Iterable[str], name: str) -> bool:
     return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _reasons(snapshot: Snapshot) -> tuple[Mapping[int, DeadPeerError], bool]:
-    """Return the processes that refused, and whether any could hide a socket."""
-    return snapshot.settings.refused, bool(snapshot.owners.unreadable)
-
-
-def _why(
-    reasons: tuple[Mapping[int, DeadPeerError], bool],
-    row: DiagRow,
-    holders: tuple[Holder, ...],
-) -> str:
+def _why(snapshot: Snapshot, row: DiagRow, holders: tuple[Holder, ...]) -> str:
     """Say why the settings of a socket were not seen."""
-    refused, some_hidden = reasons
     for pid, _ in holders:
-        error = refused.get(pid)
+        error = snapshot.settings.refused.get(pid)
         if error is not None:
             return HIDDEN if isinstance(error, AccessDenied) else error.message
     if holders:
         return CHANGED
-    if row.inode and some_hidden:
+    if row.inode and snapshot.owners.unreadable:
         return HIDDEN
     return NOBODY_HOLDS
