@@ -1,38 +1,23 @@
-"""``deadpeer ls``: every TCP connection of the host, and what its peer's death costs."""
+"""
+``deadpeer ls``: every TCP connection of the host, and what its peer's death costs.
 
-import gc
-import os
-import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
+Of thousands of connections the search for their owners takes longest, so it begins
+before anything else is imported; the work itself is in ``ls_work``.
+"""
+
+from contextlib import AbstractContextManager, nullcontext
 
 import click
 
 from deadpeer.cli.durations import SECONDS
-from deadpeer.errors import AccessDenied, ConfigError
-from deadpeer.host.judgement import WITHIN, Verdict
-from deadpeer.host.listing import (
-    ALL_NAMESPACES,
-    HIDDEN,
-    Listing,
-    Seen,
-    Selection,
-    select,
-    survey,
-)
-from deadpeer.policy.keepalive import require_seconds
+from deadpeer.host.verdicts import WITHIN, Verdict
+from deadpeer.kernel.second_process import can_share_work
+from deadpeer.kernel.shared_work import OwnersFoundMeanwhile
 
 __all__ = ["EXIT_FOUND", "command"]
 
 EXIT_FOUND = 20
 """The exit code if ``--fail-on`` found what it names."""
-
-UNPROTECTED, SUSPECT = "unprotected", "suspect"
-
-# Whoever may read the connections of a host need not be whoever reads the file.
-PRIVATE = 0o600
 
 
 @click.command()
@@ -84,7 +69,7 @@ PRIVATE = 0o600
 @click.option("--summary", is_flag=True, help="Count by process instead.")
 @click.option(
     "--fail-on",
-    type=click.Choice([UNPROTECTED, SUSPECT]),
+    type=click.Choice([str(Verdict.UNPROTECTED), str(Verdict.SUSPECT)]),
     help=f"Exit with {EXIT_FOUND} if there is such a connection.",
 )
 @click.option(
@@ -128,117 +113,34 @@ def command(
     unprotected if a death would be noticed later than --within, whether it is
     idle or has data in flight. What may not be seen shows as a question mark.
     """
-    require_seconds("within", within)
-    selection = Selection(
-        words=words,
-        pids=frozenset(pids),
-        processes=processes,
-        users=users,
-        unprotected=unprotected,
-        suspect=suspect,
-        netns=netns,
-        within=within,
-    )
-    with _without_collecting():
-        listing = _replayed(replay, selection) if replay else _looked(selection)
-        if record:
-            _record(listing, record)
-        _print(listing, selection, summary=summary, as_json=as_json)
-        code = _found(listing.rows, fail_on)
-    click.get_current_context().exit(code)
+    with nullcontext() if replay else begun_search() as search:
+        from deadpeer.cli.ls_work import Order, list_connections
+        from deadpeer.host.listing import Selection
 
-
-def _looked(selection: Selection) -> Listing:
-    return survey(selection, processes=2)
-
-
-def _replayed(path: str, selection: Selection) -> Listing:
-    from deadpeer.kernel.recording import decode_snapshot
-
-    snapshot = decode_snapshot(Path(path).read_bytes())
-    if selection.netns and ALL_NAMESPACES not in selection.netns:
-        spaces = tuple(
-            space
-            for space in snapshot.spaces
-            if {space.namespace.name, str(space.namespace), str(space.namespace.inode)}
-            & set(selection.netns)
+        order = Order(
+            selection=Selection(
+                words=words,
+                pids=frozenset(pids),
+                processes=processes,
+                users=users,
+                unprotected=unprotected,
+                suspect=suspect,
+                netns=netns,
+                within=within,
+            ),
+            summary=summary,
+            fail_on=fail_on,
+            record=record,
+            replay=replay,
+            as_json=as_json,
         )
-        if not spaces:
-            raise ConfigError(
-                f"the recording has no network namespace {', '.join(selection.netns)}",
-                hint="it has: " + ", ".join(str(x.namespace) for x in snapshot.spaces),
-                field="netns",
-                value=selection.netns,
-            )
-        snapshot = replace(snapshot, spaces=spaces)
-    return Listing(rows=select(snapshot, selection), snapshot=snapshot)
-
-
-def _record(listing: Listing, path: str) -> None:
-    from deadpeer.kernel.recording import encode_snapshot
-
-    data = encode_snapshot(listing.snapshot)
-    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE)
-    with os.fdopen(number, "wb") as file:
-        file.write(data)
-
-
-def _print(
-    listing: Listing, selection: Selection, *, summary: bool, as_json: bool
-) -> None:
-    if as_json:
-        from deadpeer.cli.ls_json import as_json as lines_of_json
-
-        # Not by click, which would look through megabytes for colours.
-        write = sys.stdout.write
-        for text in lines_of_json(listing, selection.within, summary=summary):
-            write(text)
-        write("\n")
-        return
-    from deadpeer.cli.ls_table import notes, summary_lines, table_lines, verdict_line
-
-    lines = summary_lines if summary else table_lines
-    _write(lines(listing))
-    click.echo(verdict_line(listing.rows, selection.within))
-    for note in notes(listing):
-        click.echo(f"note: {note}", err=True)
-
-
-def _write(lines: Iterable[str]) -> None:
-    color = False if os.environ.get("NO_COLOR") else None
-    for line in lines:
-        click.echo(line, color=color)
-
-
-def _found(rows: tuple[Seen, ...], fail_on: str | None) -> int:
-    """Return the exit code: what was to be found, was not, or may be hidden."""
-    if fail_on is None:
-        return 0
-    judgements = [row.judgement for row in rows]
-    if fail_on == SUSPECT:
-        found = any(one.verdict is Verdict.SUSPECT for one in judgements)
-    else:
-        found = any(one.protected is False for one in judgements)
+        found = list_connections(order, search=search)
     if found:
-        return EXIT_FOUND
-    hidden = sum(row.unseen == HIDDEN for row in rows)
-    if hidden and fail_on == UNPROTECTED:
-        raise AccessDenied(
-            f"no unprotected connection was found, but of {hidden} the settings may"
-            " not be seen",
-            hint="that takes CAP_SYS_PTRACE; run the command with sudo",
-            capability="CAP_SYS_PTRACE",
-        )
-    return 0
+        click.get_current_context().exit(EXIT_FOUND)
 
 
-@contextmanager
-def _without_collecting() -> Iterator[None]:
-    """Keep Python from looking for garbage among what lives until the end."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
+def begun_search() -> AbstractContextManager[OwnersFoundMeanwhile | None]:
+    """Begin to look for the owners, if there is a processor for that."""
+    if not can_share_work():
+        return nullcontext()
+    return OwnersFoundMeanwhile()

@@ -17,8 +17,8 @@ inet_sk_diag_fill() on which timer is told.
 import math
 import struct
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
+from deadpeer.host.verdicts import WITHIN, Verdict
 from deadpeer.kernel.diag_rows import TCP, DiagRow
 from deadpeer.kernel.tcp_info import CONNECTED, SUSPICIOUS, TcpState
 from deadpeer.kernel.tcp_table import Timer
@@ -27,9 +27,6 @@ from deadpeer.policy.keepalive import Keepalive
 from deadpeer.policy.predict import State, predict
 
 __all__ = ["WITHIN", "Judge", "Judgement", "Settings", "Verdict", "keepalive_of"]
-
-WITHIN = 60.0
-"""How soon a death should be noticed where nobody says otherwise, in seconds."""
 
 # How much later than its settings allow a timer may show before it counts as armed
 # under other ones: rounding to whole ticks, and the time between the two looks.
@@ -66,21 +63,6 @@ NO_PEER = frozenset(
 
 
 KEEPALIVE = int(Timer.KEEPALIVE)  # comparing an enum's member takes longer
-
-
-class Verdict(StrEnum):
-    """What is to be said of a connection; the worst comes first."""
-
-    SUSPECT = "suspect"
-    """The kernel waits for answers that a live peer would have given."""
-    UNPROTECTED = "unprotected"
-    """A death would go unnoticed for longer than is asked for."""
-    UNKNOWN = "unknown"
-    """Its settings may not be seen."""
-    PROTECTED = "protected"
-    """A death would be noticed in time, whether it is idle or busy."""
-    NONE = "none"
-    """Nobody would have to notice: there is no peer, or no program any more."""
 
 
 @dataclass(frozen=True, slots=True)

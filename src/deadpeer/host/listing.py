@@ -25,6 +25,7 @@ from deadpeer.kernel.namespaces import (
 from deadpeer.kernel.owners import Holder
 from deadpeer.kernel.processes import Process
 from deadpeer.kernel.settings_of import SocketSettings
+from deadpeer.kernel.shared_work import OwnersFoundMeanwhile
 from deadpeer.kernel.snapshot import Snapshot, take_snapshot
 from deadpeer.kernel.tcp_info import TcpState
 from deadpeer.kernel.tcp_table import Endpoint, Timer
@@ -248,13 +249,19 @@ class Listing:
     unreadable_namespaces: tuple[int, ...] = ()
 
 
-def survey(selection: Selection, *, processes: int = 1) -> Listing:
+def survey(
+    selection: Selection,
+    *,
+    processes: int = 1,
+    search: OwnersFoundMeanwhile | None = None,
+) -> Listing:
     """
     Look at this host and return the sockets that are meant; nothing is changed.
 
     Args:
         selection: Which ones.
         processes: How many may work at it; see ``take_snapshot``.
+        search: The search for owners, if it was begun before.
 
     Raises:
         ConfigError: The filter is none, or a namespace or process is not there.
@@ -264,7 +271,9 @@ def survey(selection: Selection, *, processes: int = 1) -> Listing:
     """
     chosen = selection.filter
     namespaces, unreadable = _namespaces(selection)
-    snapshot = take_snapshot(namespaces, states=chosen.states, processes=processes)
+    snapshot = take_snapshot(
+        namespaces, states=chosen.states, processes=processes, search=search
+    )
     named = ALL_NAMESPACES not in selection.netns
     if named and snapshot.closed_spaces:
         raise snapshot.closed_spaces[0][1]

@@ -87,6 +87,7 @@ def take_snapshot(
     *,
     states: int = ALL_STATES,
     processes: int = 1,
+    search: OwnersFoundMeanwhile | None = None,
 ) -> Snapshot:
     """
     Look at the sockets of this host; nothing is changed.
@@ -100,6 +101,8 @@ def take_snapshot(
             process (``fork``) that ends again, nearly halves the time that
             thousands of sockets take; it is made only if this process has a
             single thread and the machine a second processor.
+        search: The search for owners, if it was begun before; a socket that is
+            newer than that may then seem to have none.
 
     Raises:
         UnsupportedError: The kernel cannot list TCP sockets.
@@ -110,15 +113,17 @@ def take_snapshot(
     here = own()
     wanted = (here,) if namespaces is None else tuple(namespaces)
     with _without_collecting():
-        if processes > 1 and can_share_work():
-            with OwnersFoundMeanwhile() as search:
-                spaces, closed = _look_at_all(wanted, here, states)
-                owners = search.result()
-            settings = _settings(spaces, owners, settings_by_two)
-        else:
+        shared = processes > 1 and can_share_work()
+        if shared and search is None:
+            search = OwnersFoundMeanwhile()
+        if search is None:
             spaces, closed = _look_at_all(wanted, here, states)
             owners = find_owners()
-            settings = _settings(spaces, owners, settings_of)
+        else:
+            with search:
+                spaces, closed = _look_at_all(wanted, here, states)
+                owners = search.result()
+        settings = _settings(spaces, owners, settings_by_two if shared else settings_of)
         return Snapshot(
             kernel=os.uname().release,
             boot_id=_boot_id(),

@@ -1,0 +1,169 @@
+"""What ``deadpeer ls`` does once it is known what is wanted: look, record, print."""
+
+import gc
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+
+from deadpeer.errors import AccessDenied, ConfigError
+from deadpeer.host.listing import (
+    ALL_NAMESPACES,
+    HIDDEN,
+    Listing,
+    Seen,
+    Selection,
+    select,
+    survey,
+)
+from deadpeer.host.verdicts import Verdict
+from deadpeer.kernel.shared_work import OwnersFoundMeanwhile
+from deadpeer.policy.keepalive import require_seconds
+
+__all__ = ["Order", "list_connections"]
+
+# Whoever may read the connections of a host need not be whoever reads the file.
+PRIVATE = 0o600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """
+    What is wanted.
+
+    Args:
+        selection: Which connections.
+        summary: Whether to count by process.
+        fail_on: The verdict that nobody hopes for, if any.
+        record: Where to write what was seen, if anywhere.
+        replay: What to show in place of this host, if anything.
+        as_json: Whether to print JSON.
+    """
+
+    selection: Selection
+    summary: bool = False
+    fail_on: str | None = None
+    record: str | None = None
+    replay: str | None = None
+    as_json: bool = False
+
+
+def list_connections(
+    order: Order, *, search: OwnersFoundMeanwhile | None = None
+) -> bool:
+    """
+    Look, record and print; return whether ``--fail-on`` found something.
+
+    Args:
+        order: What is wanted.
+        search: The search for owners, if it was begun.
+
+    Raises:
+        ConfigError: The filter is none, or something is not there.
+        AccessDenied: Something may not be looked at that decides.
+        UnsupportedError: The kernel cannot list TCP sockets.
+        KernelRefused: It failed in another way.
+    """
+    require_seconds("within", order.selection.within)
+    with _without_collecting():
+        if order.replay:
+            listing = _replayed(order.replay, order.selection)
+        else:
+            listing = survey(order.selection, processes=2, search=search)
+        if order.record:
+            _record(listing, order.record)
+        _print(listing, order)
+        return _found(listing.rows, order.fail_on)
+
+
+def _replayed(path: str, selection: Selection) -> Listing:
+    from deadpeer.kernel.recording import decode_snapshot
+
+    snapshot = decode_snapshot(Path(path).read_bytes())
+    if selection.netns and ALL_NAMESPACES not in selection.netns:
+        spaces = tuple(
+            space
+            for space in snapshot.spaces
+            if {space.namespace.name, str(space.namespace), str(space.namespace.inode)}
+            & set(selection.netns)
+        )
+        if not spaces:
+            raise ConfigError(
+                f"the recording has no network namespace {', '.join(selection.netns)}",
+                hint="it has: " + ", ".join(str(x.namespace) for x in snapshot.spaces),
+                field="netns",
+                value=selection.netns,
+            )
+        snapshot = replace(snapshot, spaces=spaces)
+    return Listing(rows=select(snapshot, selection), snapshot=snapshot)
+
+
+def _record(listing: Listing, path: str) -> None:
+    from deadpeer.kernel.recording import encode_snapshot
+
+    data = encode_snapshot(listing.snapshot)
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE)
+    with os.fdopen(number, "wb") as file:
+        file.write(data)
+
+
+def _print(listing: Listing, order: Order) -> None:
+    within = order.selection.within
+    if order.as_json:
+        from deadpeer.cli.ls_json import as_json as lines_of_json
+
+        # Not by click, which would look through megabytes for colours.
+        write = sys.stdout.write
+        for text in lines_of_json(listing, within, summary=order.summary):
+            write(text)
+        write("\n")
+        return
+    from deadpeer.cli.ls_table import notes, summary_lines, table_lines, verdict_line
+
+    lines = summary_lines if order.summary else table_lines
+    _write(lines(listing))
+    click.echo(verdict_line(listing.rows, within))
+    for note in notes(listing):
+        click.echo(f"note: {note}", err=True)
+
+
+def _write(lines: Iterable[str]) -> None:
+    color = False if os.environ.get("NO_COLOR") else None
+    for line in lines:
+        click.echo(line, color=color)
+
+
+def _found(rows: tuple[Seen, ...], fail_on: str | None) -> bool:
+    """Return whether there is what should not be; it must not be hidden, either."""
+    judgements = [row.judgement for row in rows]
+    if fail_on is None:
+        return False
+    if fail_on == Verdict.SUSPECT:
+        return any(one.verdict is Verdict.SUSPECT for one in judgements)
+    if any(one.protected is False for one in judgements):
+        return True
+    hidden = sum(row.unseen == HIDDEN for row in rows)
+    if hidden:
+        raise AccessDenied(
+            f"no unprotected connection was found, but of {hidden} the settings may"
+            " not be seen",
+            hint="that takes CAP_SYS_PTRACE; run the command with sudo",
+            capability="CAP_SYS_PTRACE",
+        )
+    return False
+
+
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Keep Python from looking for garbage among what lives until the end."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
