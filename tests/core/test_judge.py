@@ -104,6 +104,7 @@ def test_a_quiet_peer_is_asked_at_its_instant(now, answer):
         (Heartbeat(interval=20, timeout=1.2), 21.3),
         (Heartbeat(interval=20, timeout=1.1875), 21.25),
         (Heartbeat(interval=1.125, timeout=8), 2.375),
+        (Heartbeat(interval=1.2, timeout=8), 2.5),
         (Heartbeat(interval=20, timeout=8, one_way=True), 21.25),
     ],
 )

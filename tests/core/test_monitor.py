@@ -397,3 +397,30 @@ def test_a_detector_of_another_interval_sets_the_same_margin(interval):
     monitor = Monitor(RULES, now=0.0, detector=detector)
     answered(monitor, 0.5)
     assert monitor.row.margin == 2.5
+
+
+class Learner:
+    """A detector that is nobody's child: it has no interval that it was told."""
+
+    def __init__(self) -> None:
+        self.beats: list[float] = []
+
+    def beat(self, sequence: int, *, now: float) -> None:
+        self.beats.append(now)
+
+    def deadline(self) -> float:
+        return self.beats[-1] + 23.0
+
+    def suspicion(self, *, now: float) -> float:
+        return now / self.deadline()
+
+    def fresh(self) -> "Learner":
+        return Learner()
+
+
+def test_a_detector_that_tells_no_interval_is_told_beats_of_the_heartbeat():
+    monitor = Monitor(RULES, now=0.0, detector=Learner())
+    answered(monitor, 0.5)
+    assert isinstance(monitor.detector, Learner)
+    assert monitor.detector.beats == [20.5]
+    assert monitor.row.margin == 3.5
