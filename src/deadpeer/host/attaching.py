@@ -16,12 +16,13 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from deadpeer.errors import AccessDenied, DeadPeerError, KernelRefused
-from deadpeer.host.attach_plans import Attach, Detach, promise_the_same
+from deadpeer.host.attach_plans import Attach, Detach
 from deadpeer.host.attachments import NAMES, Attachment, look, opened
 from deadpeer.kernel import bpf
 from deadpeer.kernel.bpf import Hook
 from deadpeer.kernel.bpf_programs import LICENCE, TERMS, guard, keeper
 from deadpeer.kernel.bpf_terms import encode, settings
+from deadpeer.kernel.cgroups import Cgroup
 from deadpeer.kernel.current_platform import this_platform
 from deadpeer.kernel.staging import locked
 
@@ -36,7 +37,7 @@ def attach(planned: Attach) -> Attachment:
         planned: From ``plan_attach``.
 
     Returns:
-        What is attached now, as the kernel tells it.
+        What is attached now.
 
     Raises:
         AccessDenied: A capability is missing; nothing was changed.
@@ -57,17 +58,11 @@ def attach(planned: Attach) -> Attachment:
             for hook in Hook:
                 old = [_held(number, held) for number in before.ours[hook]]
                 _exchange(folder, hook, old, programs.get(hook), undo)
-            after = look(cgroup).attachment
-            if after is None or not promise_the_same(after.terms, planned.terms):
-                raise KernelRefused(
-                    f"what was attached to {cgroup} is not there",
-                    hint="somebody may change it at the same time; nothing is left",
-                    operation="bpf(BPF_PROG_QUERY)",
-                )
+            numbers = _confirmed(folder, programs, cgroup)
             if keeping is not None:
                 keeping.publish()
             undo.pop_all()
-    return after
+    return Attachment(cgroup=cgroup.name, terms=planned.terms, programs=numbers)
 
 
 def detach(planned: Detach) -> tuple[Path, ...]:
@@ -143,6 +138,23 @@ def _exchange(
     for one in old:
         bpf.detach(one, folder, hook)
         undo.callback(_quietly, bpf.attach, one, folder, hook)
+
+
+def _confirmed(
+    folder: int, programs: dict[Hook, int], cgroup: Cgroup
+) -> tuple[int, ...]:
+    """Return the numbers of programs that are on a cgroup, as the kernel tells it."""
+    found = []
+    for hook, program in programs.items():
+        number = bpf.info_of(program).number
+        if number not in bpf.attached_ids(folder, hook)[0]:
+            raise KernelRefused(
+                f"what was attached to {cgroup} is not there",
+                hint="does somebody else change it at the same time?",
+                operation="bpf(BPF_PROG_QUERY)",
+            )
+        found.append(number)
+    return tuple(found)
 
 
 def _quietly(action: Callable[..., object], *values: object, **more: object) -> None:

@@ -115,13 +115,13 @@ class Keeping:
         staged = [hook for hook in Hook if self._unseen(hook).exists()]
         file = NewFile(target=self.drop_in, data=drop_in_text(self, staged).encode())
         try:
-            perform(file.stage())
+            # The file first: it may fail, where two names in one folder will not.
+            perform([*file.stage(), *file.publish()])
             for hook in Hook:
                 if hook in staged:
                     self._unseen(hook).replace(self.pin_of(hook))
                 else:
                     self.pin_of(hook).unlink(missing_ok=True)
-            perform(file.publish())
         except OSError as error:
             if isinstance(error, DeadPeerError):
                 raise

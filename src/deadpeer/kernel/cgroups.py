@@ -188,7 +188,7 @@ def processes_in(cgroup: Cgroup) -> tuple[int, ...]:
 
 def _is_meant(cgroup: Cgroup, target: str) -> bool:
     last = PurePosixPath(cgroup.name).name
-    if last in (target, f"{target}.service"):
+    if not cgroup.is_root and last in (target, f"{target}.service"):
         return True
     container = CONTAINER.fullmatch(last)
     return bool(

@@ -1,0 +1,293 @@
+"""Attaching and detaching on cgroups of our own: whole or not at all, and only ours."""
+
+import ctypes
+import errno
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from tests.neighbours import as_nobody
+from tests.own_cgroups import needs_cgroups, own_cgroup
+
+from deadpeer.errors import AccessDenied, ConfigError, KernelRefused
+from deadpeer.host.attach_plans import plan_attach, plan_detach
+from deadpeer.host.attaching import attach, detach
+from deadpeer.host.attachments import attached, look, opened
+from deadpeer.host.keeping import Places
+from deadpeer.kernel import bpf
+from deadpeer.kernel.bpf import Hook
+from deadpeer.kernel.bpf_calls import Command, call
+from deadpeer.kernel.bpf_instructions import Register, assemble, leave, set_constant
+from deadpeer.kernel.bpf_programs import LICENCE
+from deadpeer.kernel.cgroups import Cgroup, hierarchy
+
+__all__ = ["needs_cgroups"]
+
+pytestmark = pytest.mark.usefixtures("needs_cgroups")
+
+CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_BPF = 12, 21, 39  # linux/capability.h
+
+
+def found(cgroup: Cgroup):
+    """Return what of ours is attached to a cgroup, as the listing tells it."""
+    here = [one for one in attached() if one.cgroup == cgroup.name]
+    assert len(here) <= 1
+    return here[0] if here else None
+
+
+def load_stranger(name: str = "stranger") -> int:
+    """Load a program that does nothing and is none of ours."""
+    code = assemble([set_constant(Register.R0, 1), leave()], sys.byteorder)
+    return bpf.load(Hook.SOCK_OPS, code, name=name, licence=LICENCE)
+
+
+def add_stranger(cgroup: Cgroup, name: str = "stranger") -> int:
+    """Attach one that is none of ours beside others; return its number."""
+    program = load_stranger(name)
+    with opened(cgroup) as folder:
+        bpf.attach(program, folder, Hook.SOCK_OPS)
+    number = bpf.info_of(program).number
+    os.close(program)
+    return number
+
+
+def with_capabilities(*kept: int) -> None:
+    """Give up every capability but these, for good: capset(2), version 3."""
+    masks = [0, 0]
+    for number in kept:
+        masks[number // 32] |= 1 << number % 32
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    both = (masks[0], masks[0], 0, masks[1], masks[1], 0)
+    assert ctypes.CDLL(None).capset(header, (ctypes.c_uint32 * 6)(*both)) == 0
+
+
+def in_child(action) -> int:
+    """Return what *action* returns, called in a child of ours."""
+    child = os.fork()
+    if not child:
+        code = 255
+        try:
+            code = action()
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_a_plan_changes_nothing():
+    with own_cgroup() as cgroup:
+        planned = plan_attach(cgroup.name, within=10, pin=True)
+
+        assert planned.before is None
+        assert not planned.is_done
+        assert planned.processes == 0
+        assert found(cgroup) is None
+
+
+@pytest.mark.parametrize("pin", [False, True])
+def test_what_is_attached_is_listed_with_its_values(pin):
+    with own_cgroup() as cgroup:
+        planned = plan_attach(cgroup.name, within=10, pin=pin)
+        done = attach(planned)
+        seen = found(cgroup)
+
+        assert seen is not None
+        assert seen.terms.effective == planned.terms.effective
+        assert (seen.terms.within, seen.terms.pin) == (10, pin)
+        assert seen.programs == done.programs
+        assert len(seen.programs) == 1 + pin
+
+
+def test_attaching_the_same_again_changes_nothing():
+    with own_cgroup() as cgroup:
+        first = attach(plan_attach(cgroup.name, within=10))
+        again = plan_attach(cgroup.name, within=10)
+
+        assert again.is_done
+        assert attach(again).programs == first.programs
+
+
+@pytest.mark.parametrize(("before", "after"), [(False, True), (True, False)])
+def test_attaching_with_other_values_replaces_ours(before, after):
+    with own_cgroup() as cgroup:
+        old = attach(plan_attach(cgroup.name, within=10, pin=before))
+        planned = plan_attach(cgroup.name, within=20, pin=after)
+        new = attach(planned)
+        seen = found(cgroup)
+
+        assert planned.before is not None
+        assert planned.before.terms.within == 10
+        assert seen is not None
+        assert seen.programs == new.programs
+        assert set(new.programs).isdisjoint(old.programs)
+        assert (seen.terms.within, seen.terms.pin) == (20, after)
+
+
+def test_programs_of_others_stay_whatever_their_name():
+    with own_cgroup() as cgroup:
+        others = {add_stranger(cgroup), add_stranger(cgroup, "deadpeer_keeper")}
+        planned = plan_attach(cgroup.name, within=10)
+        attach(planned)
+        attach(plan_attach(cgroup.name, within=20))
+
+        assert planned.others == 2
+        assert planned.before is None
+        assert set(look(cgroup).others) == others
+        detach(plan_detach(cgroup.name))
+        assert set(look(cgroup).others) == others
+        assert found(cgroup) is None
+
+
+def test_a_program_that_allows_no_company_is_an_error_that_says_so():
+    with own_cgroup() as cgroup, own_cgroup(inside=cgroup) as inner:
+        program = load_stranger()
+        with opened(cgroup) as folder:
+            place = folder, program, Hook.SOCK_OPS, 0, 0  # neither multi nor override
+            call(Command.PROG_ATTACH, bpf.ATTACH, *place)
+        os.close(program)
+
+        with pytest.raises(KernelRefused, match="allows none beside it"):
+            plan_attach(cgroup.name, within=10)
+        with pytest.raises(KernelRefused, match="a cgroup above allows none"):
+            attach(plan_attach(inner.name, within=10))
+        assert found(inner) is None
+
+
+def test_detaching_removes_what_was_attached_and_says_if_there_is_nothing():
+    with own_cgroup() as cgroup:
+        attach(plan_attach(cgroup.name, within=10, pin=True))
+        planned = plan_detach(cgroup.name)
+        detach(planned)
+
+        assert not planned.is_done
+        assert look(cgroup).ours == dict.fromkeys(Hook, ())
+        assert plan_detach(cgroup.name).is_done
+        assert detach(plan_detach(cgroup.name)) == ()
+
+
+def test_the_kin_of_a_cgroup_are_shown():
+    with own_cgroup() as outer, own_cgroup(inside=outer) as inner:
+        attach(plan_attach(outer.name, within=10))
+        below = plan_attach(inner.name, within=20)
+        attach(below)
+        above = plan_attach(outer.name, within=30)
+
+        assert [one.cgroup for one in below.relatives] == [outer.name]
+        assert [one.cgroup for one in above.relatives] == [inner.name]
+
+
+@pytest.mark.parametrize("pin", [False, True])
+@pytest.mark.parametrize("before", [None, 20.0])
+def test_a_failure_half_way_puts_back_what_was_there(monkeypatch, before, pin):
+    with own_cgroup() as cgroup:
+        if before:
+            attach(plan_attach(cgroup.name, within=before, pin=not pin))
+        was = look(cgroup)
+        calls = iter(range(10))
+        real = bpf.attached_ids
+
+        def failing(folder: int, hook: Hook):
+            # The look before, of two hooks, goes well; the last one does not.
+            if next(calls) < len(Hook):
+                return real(folder, hook)
+            return (), 0
+
+        planned = plan_attach(cgroup.name, within=10, pin=pin)
+        monkeypatch.setattr(bpf, "attached_ids", failing)
+        with pytest.raises(KernelRefused, match="is not there"):
+            attach(planned)
+        monkeypatch.undo()
+
+        assert look(cgroup) == was
+
+
+def test_the_root_is_refused():
+    with pytest.raises(ConfigError, match="root of all control groups"):
+        plan_attach("/", within=10)
+    with pytest.raises(ConfigError, match="root of all control groups"):
+        plan_attach(str(hierarchy()), within=10)
+
+
+def test_a_promise_that_cannot_be_kept_is_refused():
+    with own_cgroup() as cgroup:
+        with pytest.raises(ConfigError, match="smallest promise"):
+            plan_attach(cgroup.name, within=1)
+        assert found(cgroup) is None
+
+
+def test_without_privileges_the_capability_is_named_and_nothing_is_changed():
+    with own_cgroup() as cgroup:
+
+        def tried() -> int:
+            try:
+                attach(plan_attach(cgroup.name, within=10))
+            except AccessDenied as error:
+                return 0 if "CAP_BPF and CAP_NET_ADMIN" in str(error) else 1
+            return 2
+
+        assert as_nobody(tried) == 0
+        assert found(cgroup) is None
+
+
+def test_two_capabilities_are_enough_to_attach():
+    with own_cgroup() as cgroup:
+
+        def tried() -> int:
+            with_capabilities(CAP_BPF, CAP_NET_ADMIN)
+            attach(plan_attach(cgroup.name, within=10, pin=True))
+            return 0
+
+        assert in_child(tried) == 0
+        seen = found(cgroup)
+        assert seen is not None
+        assert seen.terms.pin
+
+
+@pytest.mark.parametrize("kept", [(CAP_BPF,), (CAP_NET_ADMIN,)])
+def test_one_of_the_two_is_not(kept):
+    with own_cgroup() as cgroup:
+
+        def tried() -> int:
+            with_capabilities(*kept)
+            try:
+                attach(plan_attach(cgroup.name, within=10))
+            except AccessDenied:
+                return 0
+            return 1
+
+        assert in_child(tried) == 0
+        assert found(cgroup) is None
+
+
+def test_telling_ours_from_others_takes_a_third():
+    with own_cgroup() as cgroup:
+        attach(plan_attach(cgroup.name, within=10))
+
+        def tried() -> int:
+            with_capabilities(CAP_BPF, CAP_NET_ADMIN)
+            try:
+                plan_detach(cgroup.name)
+            except AccessDenied as error:
+                return 0 if error.capability == "CAP_SYS_ADMIN" else 1
+            return 2
+
+        assert in_child(tried) == 0
+        assert found(cgroup) is not None
+
+
+def test_a_cgroup_that_is_gone_is_an_error():
+    with own_cgroup() as cgroup:
+        planned = plan_attach(cgroup.name, within=10)
+    with pytest.raises(KernelRefused) as caught:
+        attach(planned)
+
+    assert caught.value.errno == errno.ENOENT
+
+
+def test_it_is_not_kept_where_systemd_does_not_run(tmp_path: Path):
+    with own_cgroup(".service") as cgroup:
+        places = Places(bpf=tmp_path, units=tmp_path, systemd=tmp_path / "absent")
+        planned = plan_attach(cgroup.name, within=10, places=places)
+
+        assert planned.keeping is None
+        assert "systemd does not run here" in planned.unkept
