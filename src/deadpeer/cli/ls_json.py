@@ -35,6 +35,9 @@ RTT_END = RTT_AT + RTT.size
 COOKIE = struct.Struct("=II")  # of struct inet_diag_sockid, low half first
 COOKIE_AT = 40
 
+# State and protocol, namespace, settings and judgement, why they are unseen.
+Key = tuple[tuple[int, int], int, int, int, str]
+
 QUIET = '"timer": null, "unanswered": 0, "unacknowledged": 0, "unread": 0, "rtt_us": '
 
 
@@ -117,7 +120,7 @@ class _Words:
 
     def __init__(self) -> None:
         self._about: dict[int, str] = {}
-        self._known: dict[tuple[int, int, int, int, str], str] = {}
+        self._known: dict[Key, str] = {}
 
     def line(self, seen: Seen) -> str:
         """Return the object of one connection."""
@@ -127,7 +130,8 @@ class _Words:
         info, raw = row.info, row.id
         about = self._about.get(pid) or self._new_about(pid, seen)
         # The objects live as long as the listing, so that no two have one number.
-        key = row.state, netns, id(settings), id(judgement), unseen
+        kind = row.state << 1 | bool(row.ulp_info), row.protocol
+        key = kind, netns, id(settings), id(judgement), unseen
         known = self._known.get(key) or self._new_known(key, seen)
         others = _others(holders) if len(holders) > 1 else "[]"
         quiet = not (row.timer or row.unacknowledged or row.unread or row.retransmits)
@@ -154,10 +158,11 @@ class _Words:
         )
         return about
 
-    def _new_known(self, key: tuple[int, int, int, int, str], seen: Seen) -> str:
+    def _new_known(self, key: Key, seen: Seen) -> str:
         known = self._known[key] = _inside(
             {
                 "state": STATES.get(seen.row.state, str(seen.row.state)),
+                "protocol": seen.protocol,
                 "netns": seen.netns,
                 "keepalive": seen.keepalive,
                 "idle": seen.idle,

@@ -61,7 +61,7 @@ def table_lines(listing: Listing) -> Iterator[str]:
             str(row.verdict),
             _unnoticed(row.judgement, row.judgement.idle),
             _unnoticed(row.judgement, row.judgement.busy),
-            row.state.name.lower().replace("_", "-"),
+            _state(row),
             str(row.local),
             str(row.peer),
             _process(row.pid, row.process_name) if row.holders else _nobody(row),
@@ -198,6 +198,11 @@ def _unnoticed(judgement: Judgement, span: float | None) -> str:
 @lru_cache(maxsize=4096)
 def _span(span: float) -> str:
     return NEVER if math.isinf(span) else in_words(rounded_up(span))
+
+
+def _state(row: Seen) -> str:
+    name = row.state.name.lower().replace("_", "-")
+    return name if row.protocol == "tcp" else f"{name} ({row.protocol})"
 
 
 def _process(pid: int | None, name: str) -> str:

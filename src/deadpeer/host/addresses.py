@@ -8,7 +8,6 @@ it stands for, and matches its networks.
 Source: Linux ss(8), HOST SYNTAX; RFC 4291, section 2.5.5.2.
 """
 
-import ipaddress
 import operator
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -19,6 +18,7 @@ from deadpeer.kernel.diag_rows import INET, INET6, MAPPED, DiagRow
 __all__ = ["Place", "Services", "has_port", "is_at", "parse_host", "parse_port"]
 
 HIGHEST_PORT = 0xFFFF
+IPV4 = 4
 DOTTED_PARTS = 4
 ANYTHING = ("", "*")
 PREFIX_OF_MAPPED = 96  # bits in front of the IPv4 address
@@ -79,11 +79,12 @@ def parse_host(word: str, services: Services) -> Place:
     number = None if port in ANYTHING else parse_port(port, services)
     if host in ANYTHING:
         return Place(family, 0, 0, number)
-    network = _network(host, word)
-    if isinstance(network, ipaddress.IPv4Network):
-        mapped = int.from_bytes(MAPPED + network.network_address.packed, "big")
-        return Place(family, mapped, PREFIX_OF_MAPPED + network.prefixlen, number)
-    return Place(family, int(network.network_address), network.prefixlen, number)
+    version, network, prefix = _network(host, word)
+    if version == IPV4:
+        mapped = int.from_bytes(MAPPED, "big") << 32 | network
+        return Place(family, mapped, PREFIX_OF_MAPPED + prefix, number)
+    # Written as IPv6, a mapped address means those that IPv6 sockets have.
+    return Place(family or INET6, network, prefix, number)
 
 
 def parse_port(word: str, services: Services) -> int:
@@ -175,7 +176,10 @@ def _split(word: str) -> tuple[str, str]:
     return host, port
 
 
-def _network(host: str, word: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+def _network(host: str, word: str) -> tuple[int, int, int]:
+    """Return the version, the address as a number, and the prefix."""
+    import ipaddress  # late: most filters have none
+
     address, slash, prefix = host.partition("/")
     parts = address.split(".")
     if slash and ":" not in address and len(parts) < DOTTED_PARTS:
@@ -184,10 +188,11 @@ def _network(host: str, word: str) -> ipaddress.IPv4Network | ipaddress.IPv6Netw
     if "." in prefix:  # a mask, which ipaddress would take and ss does not
         prefix = ""
     try:
-        return ipaddress.ip_network(f"{address}{slash}{prefix}", strict=False)
+        network = ipaddress.ip_network(f"{address}{slash}{prefix}", strict=False)
     except ValueError as error:
         raise ConfigError(
             f"`{word}` is no address",
             hint="10.0.0.1, 10.0.0.0/8, [2001:db8::1]:443 or *:443; names are not"
             " looked up",
         ) from error
+    return network.version, int(network.network_address), network.prefixlen

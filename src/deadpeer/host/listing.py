@@ -15,7 +15,7 @@ from typing import NamedTuple
 from deadpeer.errors import AccessDenied
 from deadpeer.host.filters import Filter, parse_filter
 from deadpeer.host.judgement import WITHIN, Judge, Judgement, Verdict
-from deadpeer.kernel.diag_rows import DiagRow
+from deadpeer.kernel.diag_rows import MPTCP, DiagRow
 from deadpeer.kernel.namespaces import (
     Namespace,
     all_namespaces,
@@ -92,6 +92,13 @@ class Seen(NamedTuple):
     def state(self) -> TcpState:
         """The state of the connection."""
         return TcpState(self.row.state)
+
+    @property
+    def protocol(self) -> str:
+        """``tcp``, ``mptcp``, or ``subflow`` for a path of a Multipath connection."""
+        if self.row.protocol == MPTCP:
+            return "mptcp"
+        return "subflow" if self.row.is_mptcp else "tcp"
 
     @property
     def local(self) -> Endpoint:
