@@ -48,6 +48,7 @@ def supervise(listener: Listener, desk: Desk, answer: Answer, tell: Tell) -> Non
         if pair.serve():
             return
         # This is the new one now, which stands by until it has to serve.
+        tell(Happening("helper", os.getpid()))
         if not _stand_by(listener, pair.parent):
             os._exit(0)
 
@@ -72,11 +73,9 @@ class _Pair:
             self._deal(left)
         asked = self._listener.fileno()
         while True:
-            if self._child == 0:
-                # Whoever asks now has waited while the last one died: it comes first.
-                ready = self._poll.poll(0)
-                if not ready and not self._fork():
-                    return False
+            # Not only when nobody asks: a busy program asks without a pause.
+            if self._child == 0 and not self._fork():
+                return False
             ready = self._poll.poll(None if self._child else PAUSE * 1000)
             for fd, seen in ready:
                 if fd != asked:
@@ -112,7 +111,6 @@ class _Pair:
             self._child = child
             self._pidfd = os.pidfd_open(child)
             self._poll.register(self._pidfd, select.POLLIN)
-            self._tell(Happening("helper", child))
         return True
 
     def _bury(self) -> None:
