@@ -75,6 +75,9 @@ def keeper(chosen: Sequence[Setting], descriptor: int, order: ByteOrder) -> byte
         chosen: The options; their values are read from the map.
         descriptor: The map's.
         order: The byte order of the machine.
+
+    Raises:
+        ConfigError: An option is there twice.
     """
     return assemble(_keeper(chosen, descriptor), order)
 
@@ -87,6 +90,9 @@ def guard(chosen: Sequence[Setting], descriptor: int, order: ByteOrder) -> bytes
         chosen: The options.
         descriptor: The map's.
         order: The byte order of the machine.
+
+    Raises:
+        ConfigError: An option is there twice.
     """
     return assemble(_guard(chosen, descriptor), order)
 

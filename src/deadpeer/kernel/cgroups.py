@@ -109,6 +109,7 @@ def cgroup_of(pid: int) -> Cgroup:
         ConfigError: There is no such process, or it is outside of what this
             process can see.
         UnsupportedError: There are no control groups of version 2.
+        AccessDenied: The process may not be looked at.
     """
     top = hierarchy()
     for line in _read(Path(f"/proc/{pid}/cgroup")).splitlines():
@@ -136,6 +137,7 @@ def find_cgroup(target: str) -> Cgroup:
     Raises:
         ConfigError: There is none, or more than one.
         UnsupportedError: There are no control groups of version 2.
+        AccessDenied: The process may not be looked at.
     """
     if target.isascii() and target.isdigit() and Path(f"/proc/{target}").exists():
         return cgroup_of(int(target))
@@ -179,6 +181,9 @@ def processes_in(cgroup: Cgroup) -> tuple[int, ...]:
 
     Args:
         cgroup: The cgroup.
+
+    Raises:
+        AccessDenied: A list of processes may not be read.
     """
     found: list[int] = []
     for one in all_cgroups(cgroup.folder):

@@ -1,0 +1,180 @@
+"""``deadpeer attach`` and ``detach``: what people see, and what a script relies on."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from tests.neighbours import as_nobody
+from tests.own_cgroups import needs_cgroups, own_cgroup
+
+from deadpeer.cli.root import run
+from deadpeer.host.attach_plans import plan_attach
+from deadpeer.host.attachments import attached, look
+from deadpeer.kernel.bpf import Hook
+from deadpeer.kernel.cgroups import Cgroup
+
+__all__ = ["needs_cgroups"]
+
+
+@pytest.fixture
+def cgroup(needs_cgroups):
+    with own_cgroup() as made:
+        yield made
+
+
+def said(capsys, *words: str) -> str:
+    """Run a command that has to succeed; return what it printed."""
+    assert run(words) == 0
+    return " ".join(capsys.readouterr().out.split())
+
+
+def told(capsys, *words: str) -> dict[str, Any]:
+    assert run([*words, "--json"]) == 0
+    data: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert data["verb"] == words[0]
+    return data
+
+
+def is_attached(cgroup: Cgroup) -> bool:
+    return any(one.cgroup == cgroup.name for one in attached())
+
+
+def test_without_yes_it_is_only_shown(cgroup, capsys):
+    shown = said(capsys, "attach", cgroup.name, "--within", "10")
+
+    assert "Nothing was changed. Do it with --yes." in shown
+    assert "keepalive on, idle 1 s" in shown
+    assert "reported within 10 s" in shown
+    assert "Connections that exist now are not covered" in shown
+    assert "deadpeer fix" in shown
+    assert not is_attached(cgroup)
+
+
+def test_with_yes_it_is_done_and_stays(cgroup, capsys):
+    shown = said(capsys, "attach", cgroup.name, "--within", "10", "--pin", "--yes")
+
+    assert f"deadpeer detach --yes {cgroup.name}" in shown
+    assert is_attached(cgroup)
+    assert cgroup.name in said(capsys, "attach")
+    assert "pinned" in said(capsys, "attach")
+
+
+def test_the_same_again_is_already_so(cgroup, capsys):
+    words = "attach", cgroup.name, "--within", "10", "--yes"
+    run(words)
+    before = look(cgroup).ours
+
+    assert "It is so already; nothing was changed." in said(capsys, *words)
+    assert look(cgroup).ours == before
+
+
+def test_other_values_take_the_place_of_ours(cgroup, capsys):
+    run(["attach", cgroup.name, "--within", "10", "--yes"])
+    shown = said(capsys, "attach", cgroup.name, "--within", "20", "--yes")
+
+    assert "This takes the place of within 10 s, keepalive on" in shown
+    assert "within 20 s" in said(capsys, "attach")
+
+
+def test_the_objects_of_json(cgroup, capsys):
+    plan = told(capsys, "attach", cgroup.name, "--within", "10")
+    done = told(capsys, "attach", cgroup.name, "--within", "10", "--yes")
+    [listed] = [
+        one
+        for one in told(capsys, "attach")["attached"]
+        if one["cgroup"] == cgroup.name
+    ]
+
+    assert (plan["applied"], plan["now"], plan["before"]) == (False, None, None)
+    assert done["applied"]
+    assert done["now"] == listed
+    assert listed["within"] == 10
+    assert listed["settings"] == plan["settings"]
+    assert listed["settings"]["on"] is True
+    assert [listed[name] for name in ("made", "accepted", "refused")] == [0, 0, 0]
+    gone = told(capsys, "detach", cgroup.name, "--yes")
+    assert (gone["applied"], gone["before"]) == (True, listed)
+
+
+def test_detach_shows_first_and_then_takes_off(cgroup, capsys):
+    run(["attach", cgroup.name, "--within", "10", "--pin", "--yes"])
+    capsys.readouterr()
+
+    assert "Do it with --yes" in said(capsys, "detach", cgroup.name)
+    assert is_attached(cgroup)
+    assert "Done." in said(capsys, "detach", cgroup.name, "--yes")
+    assert look(cgroup).ours == dict.fromkeys(Hook, ())
+    assert "nothing of deadpeer's is attached" in said(
+        capsys, "detach", cgroup.name, "--yes"
+    )
+
+
+def test_a_process_stands_for_its_cgroup(cgroup, capsys):
+    script = 'echo $$ > "$0/cgroup.procs" && echo ready && exec cat'
+    with subprocess.Popen(
+        ["sh", "-c", script, str(cgroup.folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout
+        process.stdout.readline()
+        shown = said(capsys, "attach", str(process.pid), "--within", "10")
+        assert process.stdin
+        process.stdin.close()
+
+    assert f"{cgroup.name}: 1 process now" in shown
+
+
+def test_the_outer_one_is_named(cgroup, capsys):
+    with own_cgroup(inside=cgroup) as inner:
+        run(["attach", cgroup.name, "--within", "20", "--yes"])
+        shown = said(capsys, "attach", inner.name, "--within", "10")
+
+    assert f"Also attached to {cgroup.name}: within 20 s" in shown
+    assert "the outer one's values count" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["x"], "Missing option '--within'"),
+        (["--within", "10"], "--within needs something to attach to"),
+        (["--yes"], "--yes needs something to attach to"),
+        (["no-such-thing", "--within", "10"], "there is no control group"),
+        (["/", "--within", "10"], "the root of all control groups"),
+    ],
+)
+@pytest.mark.usefixtures("needs_cgroups")
+def test_what_cannot_be_is_refused_in_one_line(words, sentence, capsys):
+    assert run(["attach", *words]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["attach", "detach"])
+def test_without_privileges_the_capability_is_named_with_its_exit_code(
+    cgroup, verb, capfd
+):
+    words = [verb, cgroup.name]
+    if verb == "attach":
+        words += ["--within", "10"]
+    run(words)  # what is imported late is there then
+    words.append("--yes")
+
+    def tried() -> int:
+        code = run(words)
+        sys.stderr.flush()
+        return code
+
+    assert as_nobody(tried) == 4
+    assert "CAP_BPF and CAP_NET_ADMIN" in capfd.readouterr().err
+    assert not is_attached(cgroup)
+
+
+def test_it_is_attached_when_the_command_has_ended(cgroup):
+    words = ["attach", cgroup.name, "--within", "10", "--yes"]
+    subprocess.run([sys.executable, "-m", "deadpeer", *words], check=True, timeout=30)
+
+    assert is_attached(cgroup)
+    assert plan_attach(cgroup.name, within=10).is_done
