@@ -8,6 +8,7 @@ and its cookie, so that whoever acts on it later acts on that socket or on none.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 
 from deadpeer.errors import AccessDenied, ConfigError, DeadPeerError
 from deadpeer.host.judgement import Verdict
@@ -16,6 +17,7 @@ from deadpeer.kernel.diag import Diag
 from deadpeer.kernel.diag_rows import DiagRow
 from deadpeer.kernel.namespaces import Namespace, in_namespace
 from deadpeer.kernel.owners import Holder
+from deadpeer.kernel.processes import process_facts
 from deadpeer.kernel.snapshot import Space
 from deadpeer.kernel.sockets import text_of
 from deadpeer.kernel.tcp_info import TcpState
@@ -143,18 +145,27 @@ def _require_seen(listing: Listing, selection: Selection) -> None:
     for _, error in snapshot.closed_spaces:
         if isinstance(error, AccessDenied):
             raise error
-    unreadable = snapshot.owners.unreadable
-    named = selection.pids.intersection(unreadable)
-    by_holder = selection.pids or selection.processes or selection.users
-    if not named and (listing.rows or not by_holder or not unreadable):
-        return
-    who = f"process {min(named)}" if named else f"{len(unreadable)} processes"
-    raise AccessDenied(
-        f"{who} may not be looked into",
-        hint=NEEDS_PTRACE,
-        capability="CAP_SYS_PTRACE",
-        pid=min(named) if named else None,
-    )
+    hidden = [pid for pid in snapshot.owners.unreadable if _is_meant(pid, selection)]
+    if hidden:
+        raise AccessDenied(
+            f"process {hidden[0]} may not be looked into",
+            hint=NEEDS_PTRACE,
+            capability="CAP_SYS_PTRACE",
+            pid=hidden[0],
+        )
+
+
+def _is_meant(pid: int, selection: Selection) -> bool:
+    """Tell whether a process whose sockets are hidden is one that was named."""
+    if selection.pids and pid not in selection.pids:
+        return False
+    names, users = selection.processes, selection.users
+    if not (names or users):
+        return bool(selection.pids)
+    process = process_facts(pid)  # its name and user are there for everybody
+    return (
+        not names or any(fnmatchcase(process.name, pattern) for pattern in names)
+    ) and (not users or bool({process.user, str(process.uid)}.intersection(users)))
 
 
 def unreachable(target: Target) -> DeadPeerError | str:

@@ -12,6 +12,7 @@ Source: Linux net/ipv4/tcp.c, do_tcp_setsockopt(): zero is refused for TCP_KEEPI
 TCP_KEEPINTVL and TCP_KEEPCNT.
 """
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
@@ -104,7 +105,10 @@ def plan_undo(record: FixRecord, *, force: bool = False) -> tuple[Undo, ...]:
             field="record",
             value=record.boot_id,
         )
-    spaces = _spaces({item.netns for item in record.sockets})
+    spaces, out_of_sight = _spaces({item.netns for item in record.sockets})
+    if out_of_sight:
+        for item in record.sockets:
+            _require_visible(item, spaces)
     rows = rows_now(spaces)
     owners = find_owners()
     platform = this_platform()
@@ -114,18 +118,21 @@ def plan_undo(record: FixRecord, *, force: bool = False) -> tuple[Undo, ...]:
     )
 
 
-def _spaces(wanted: set[int]) -> dict[int, Namespace]:
-    """Return where the sockets of a record are; a namespace that is gone is absent."""
+def _spaces(wanted: set[int]) -> tuple[dict[int, Namespace], bool]:
+    """Return where the sockets of a record are, and whether any may be out of sight."""
     visible, hidden = all_namespaces()
     found = {space.inode: space for space in visible if space.inode in wanted}
-    if hidden and len(found) < len(wanted):
-        missing = min(wanted - found.keys())
+    # What root cannot look into either takes no privilege that anybody could name.
+    return found, bool(hidden) and os.geteuid() != 0
+
+
+def _require_visible(item: RecordedSocket, spaces: dict[int, Namespace]) -> None:
+    if item.netns not in spaces:
         raise AccessDenied(
-            f"the network namespace {missing} of the record is not to be seen",
+            f"the network namespace {item.netns} of the record is not to be seen",
             hint=NEEDS_PTRACE,
             capability="CAP_SYS_PTRACE",
         )
-    return found
 
 
 def _found(

@@ -1,0 +1,135 @@
+"""The record of a fix: whole on the disk, believed only if it makes sense."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from deadpeer.errors import ConfigError, KernelRefused
+from deadpeer.host.records import (
+    FixRecord,
+    RecordedSocket,
+    load_record,
+    new_record_path,
+    record_home,
+    write_record,
+)
+
+RECORD = FixRecord(
+    made_at="2026-01-01T00:00:00+00:00",
+    boot_id="0f",
+    within=8.0,
+    sockets=(
+        RecordedSocket(
+            netns=4026531840,
+            inode=7,
+            cookie=2**63 + 1,
+            local="192.0.2.1:80",
+            peer="192.0.2.2:4000",
+            pid=11,
+            process="nc",
+            before={"on": 0, "idle": 7200, "user_timeout": 0},
+            after={"on": 1, "idle": 1, "user_timeout": 3000},
+        ),
+    ),
+)
+
+
+def test_what_is_written_is_what_is_read(tmp_path):
+    path = tmp_path / "new" / "deeper" / "record.json"
+
+    write_record(RECORD, path)
+
+    assert load_record(path) == RECORD
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [one.name for one in path.parent.iterdir()] == ["record.json"]
+
+
+def test_a_record_never_replaces_a_file(tmp_path):
+    path = tmp_path / "record.json"
+    path.write_text("mine")
+
+    with pytest.raises(ConfigError, match="is there already"):
+        write_record(RECORD, path)
+
+    assert path.read_text() == "mine"
+
+
+def test_where_nothing_can_be_written_the_error_says_so(tmp_path):
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(KernelRefused, match="write the record") as caught:
+        write_record(RECORD, tmp_path / "file" / "record.json")
+
+    assert "nothing was changed" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("environ", "uid", "home"),
+    [
+        ({}, 0, "/var/lib/deadpeer"),
+        ({"XDG_STATE_HOME": "/s"}, 0, "/var/lib/deadpeer"),
+        ({"XDG_STATE_HOME": "/s", "HOME": "/h"}, 5, "/s/deadpeer"),
+        ({"XDG_STATE_HOME": "relative", "HOME": "/h"}, 5, "/h/.local/state/deadpeer"),
+        ({"HOME": "/h"}, 5, "/h/.local/state/deadpeer"),
+    ],
+)
+def test_records_are_kept_where_state_is_kept(environ, uid, home):
+    assert record_home(environ, uid=uid) == Path(home)
+
+
+def test_no_two_records_have_one_name():
+    assert new_record_path() != new_record_path()
+
+
+def bad(**changes):
+    data = json.loads(RECORD.as_text())
+    data["sockets"][0].update(changes.pop("socket", {}))
+    return json.dumps({**data, **changes})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "\x00",
+        "[" * 100_000,
+        bad(schema="deadpeer-fix-record/2"),
+        bad(within="8"),
+        bad(sockets=[1]),
+        bad(boot_id=None),
+        bad(socket={"cookie": -1}),
+        bad(socket={"cookie": "7"}),
+        bad(socket={"inode": None}),
+        bad(socket={"after": {"on": 1, "mark": 1}}),
+        bad(socket={"after": {"on": 1, "interval": 1}}),
+        bad(socket={"after": {"idle": 1}}),
+        bad(socket={"before": {"on": 0, "idle": "7200", "user_timeout": 0}}),
+        bad(socket={"before": {"on": 0, "idle": 2**40, "user_timeout": 0}}),
+    ],
+    ids=range(17),
+)
+def test_what_makes_no_sense_is_no_record(tmp_path, text):
+    path = tmp_path / "record.json"
+    path.write_text(text)
+
+    with pytest.raises(ConfigError, match="no record of a fix"):
+        load_record(path)
+
+
+def test_bytes_that_are_no_text_are_no_record(tmp_path):
+    path = tmp_path / "record.json"
+    path.write_bytes(b"\xff\xfe")
+
+    with pytest.raises(ConfigError, match="it is not text"):
+        load_record(path)
+
+
+def test_a_record_that_is_not_there_says_where_they_are_kept(tmp_path):
+    with pytest.raises(ConfigError, match="there is no record") as caught:
+        load_record(tmp_path / "none.json")
+
+    assert "deadpeer" in caught.value.hint
