@@ -18,6 +18,10 @@ import pytest
 from hypothesis import settings
 
 EXCEPTIONS: dict[str, str] = {
+    "tests/host/test_covered_programs.py"
+    "::test_go_has_its_own_values_without_pin_and_ours_with_it": (
+        "needs a Go compiler, which is large"
+    ),
     "tests/kernel/test_options.py::test_each_option_is_set_where_the_kernel_has_it": (
         "one of its options, TCP_RTO_MAX_MS, needs Linux 6.15"
     ),

@@ -7,6 +7,7 @@ the cable is cut, and they are waited for.
 """
 
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -79,10 +80,30 @@ int main(int count, char **words) {
     return 0;
 }
 """
+# Go turns keepalive on by itself, with 15 s: net.Dialer, KeepAlive.
+GO = """
+package main
+
+import (
+    "fmt"
+    "net"
+    "os"
+)
+
+func main() {
+    connection, err := net.Dial("tcp", "127.0.0.1:"+os.Args[1])
+    if err != nil {
+        os.Exit(1)
+    }
+    fmt.Println("ready")
+    _, err = connection.Read(make([]byte, 1))
+    fmt.Println(err)
+}
+"""
 # SO_KEEPALIVE off, 60 s before the first probe, 60 s between, 60 of them.
 WEAKER = ("1,9,0", "6,4,60", "6,5,60", "6,6,60", "6,18,600000")
 # Who does not notice, and is not waited for.
-UNAWARE = {"outside", "stubborn"}
+UNAWARE = {"outside", "stubborn", "go"}
 OPTIONS = ((1, 9), (6, 4), (6, 5), (6, 18))
 
 
@@ -118,6 +139,19 @@ def static_program(folder: Path) -> list[str] | None:
         [compiler, "-static", "-o", made, source], capture_output=True, check=False
     )
     return [str(made)] if done.returncode == 0 else None
+
+
+def go_program(folder: Path) -> list[str] | None:
+    """Compile the Go program, if there is a compiler."""
+    compiler = shutil.which("go")
+    if compiler is None:
+        return None
+    source, made = folder / "waits.go", folder / "waits-go"
+    source.write_text(GO)
+    command = [compiler, "build", "-o", made, source]
+    settings = {"CGO_ENABLED": "0", "GO111MODULE": "off"}
+    subprocess.run(command, check=True, env=os.environ | settings)
+    return [str(made)]
 
 
 def commands(folder: Path) -> dict[str, list[str]]:
@@ -171,7 +205,11 @@ def fates(
             processes[name] = process
 
         python = (sys.executable, "-c", WAITS, str(PORT))
-        programs = commands(tmp_path_factory.mktemp("programs"))
+        folder = tmp_path_factory.mktemp("programs")
+        programs = commands(folder)
+        if go := go_program(folder):
+            start("go", plain, *go, str(PORT))
+            start("go, pinned", pinned, *go, str(PORT))
         for name, command in programs.items():
             start(name, plain, *command, str(PORT))
         start("stubborn", plain, *python, *WEAKER)
@@ -204,12 +242,13 @@ def cut(
     """Cut the cable, and note when each program ended."""
     network.told("loopback(False)")
     cut_at = time.monotonic()
-    for name in set(processes) - UNAWARE:
+    unaware = UNAWARE & set(processes)
+    for name in set(processes) - unaware:
         left = cut_at + WITHIN + 3 - time.monotonic()
         with contextlib.suppress(subprocess.TimeoutExpired):
             fates[name].said = processes[name].communicate(timeout=max(left, 0.1))[0]
             fates[name].after = time.monotonic() - cut_at
-    for name in UNAWARE:
+    for name in unaware:
         ended = processes[name].poll() is not None
         fates[name].after = time.monotonic() - cut_at if ended else None
 
@@ -253,6 +292,17 @@ def test_a_program_that_sets_its_own_values_has_them_without_pin(fates):
     assert fates["stubborn"].after is None
 
 
+def test_go_has_its_own_values_without_pin_and_ours_with_it(fates):
+    [own], [pinned] = (fate_of(fates, name).options for name in ("go", "go, pinned"))
+
+    assert own[1] == 15
+    assert pinned[1:3] == (1, 1)
+    assert fates["go"].after is None
+    assert fates["go, pinned"].after is not None
+    assert fates["go, pinned"].after <= WITHIN
+    assert "timed out" in fates["go, pinned"].said
+
+
 def test_a_program_outside_of_the_cgroup_is_untouched(fates):
     assert [values[0] for values in fates["outside"].options] == [0]
     assert [values[3] for values in fates["outside"].options] == [0]
@@ -260,10 +310,13 @@ def test_a_program_outside_of_the_cgroup_is_untouched(fates):
 
 
 def test_what_was_done_is_counted_in_the_kernel(fates, counted):
-    made = len(set(fates) & {"python", "node", "static", "nc", "stubborn"})
+    made = set(fates) & {"python", "node", "static", "nc", "go", "stubborn"}
 
-    assert counted["plain"] == Counts(made=made, accepted=1)
-    assert counted["pinned"] == Counts(made=1, swallowed=len(WEAKER) - 1)
+    assert counted["plain"] == Counts(made=len(made), accepted=1)
+    assert counted["pinned"].made == len(
+        set(fates) & {"stubborn, pinned", "go, pinned"}
+    )
+    assert counted["pinned"].swallowed >= len(WEAKER) - 1
 
 
 def test_the_other_ends_are_untouched(fates):
