@@ -168,7 +168,8 @@ def test_who_may_not_look_sees_what_everybody_may():
             (other,) = (row for row in rows if row.local.port != port)
             assert kept.keepalive is True
             assert kept.unseen == other.unseen == HIDDEN
-            assert kept.idle is kept.user_timeout is kept.settings is None
+            assert kept.settings is None
+            assert (kept.idle, kept.user_timeout) == (None, None)
             assert kept.verdict is Verdict.UNKNOWN
             assert other.keepalive is False
             assert other.verdict is Verdict.UNPROTECTED
@@ -187,7 +188,7 @@ def test_a_connection_in_the_queue_has_no_program_yet():
         (row,) = seen(f"dport = :{port} and sport = :{server.getsockname()[1]}")
 
     assert row.holders == ()
-    assert row.pid is row.fd is row.process is None
+    assert (row.pid, row.fd, row.process) == (None, None, None)
     assert row.process_name == row.user == row.container == ""
     assert "not accepted" in row.judgement.reason
 

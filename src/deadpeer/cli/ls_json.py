@@ -15,7 +15,7 @@ from typing import Any
 from deadpeer.host.judgement import Judgement
 from deadpeer.host.listing import Listing, Seen
 from deadpeer.host.shares import Share, count_verdicts, shares
-from deadpeer.kernel.diag_rows import DiagRow
+from deadpeer.kernel.diag_rows import TCP, DiagRow
 from deadpeer.kernel.owners import Holder
 from deadpeer.kernel.snapshot import Snapshot
 from deadpeer.kernel.tcp_info import TcpState
@@ -136,7 +136,8 @@ class _Words:
         others = _others(holders) if len(holders) > 1 else "[]"
         quiet = not (row.timer or row.unacknowledged or row.unread or row.retransmits)
         work = QUIET if quiet else _work(row)
-        rtt_us = RTT.unpack_from(info, RTT_AT)[0] if len(info) >= RTT_END else "null"
+        told = len(info) >= RTT_END and row.protocol == TCP
+        rtt_us = RTT.unpack_from(info, RTT_AT)[0] if told else "null"
         low, high = COOKIE.unpack_from(raw, COOKIE_AT)
         return (
             f'{{"inode": {row.inode}, "cookie": {high << 32 | low},'
@@ -185,9 +186,12 @@ def _work(row: DiagRow) -> str:
     if row.timer:
         kind = TIMERS.get(row.timer, str(row.timer))
         timer = f'{{"kind": "{kind}", "fires_in": {row.expires_ms / 1000}}}'
+    # Of a listening socket the kernel tells other things there.
+    listens = row.state == TcpState.LISTEN
+    unacknowledged, unread = (0, 0) if listens else (row.unacknowledged, row.unread)
     return (
         f'"timer": {timer}, "unanswered": {row.retransmits},'
-        f' "unacknowledged": {row.unacknowledged}, "unread": {row.unread}, "rtt_us": '
+        f' "unacknowledged": {unacknowledged}, "unread": {unread}, "rtt_us": '
     )
 
 

@@ -12,6 +12,7 @@ from deadpeer.cli.durations import in_words, rounded_up
 from deadpeer.host.judgement import Judgement, Verdict
 from deadpeer.host.listing import HIDDEN, Listing, Seen
 from deadpeer.host.shares import Share, count_verdicts, shares
+from deadpeer.kernel.tcp_info import TcpState
 from deadpeer.kernel.tcp_table import Timer
 
 __all__ = ["notes", "summary_lines", "table_lines", "verdict_line"]
@@ -35,6 +36,9 @@ TIMERS = {
     Timer.TIME_WAIT: "time-wait",
     Timer.ZERO_WINDOW: "window",
 }
+
+# As a filter has them, where that is not our own name.
+NAMES = {TcpState.FIN_WAIT1: "fin-wait-1", TcpState.FIN_WAIT2: "fin-wait-2"}
 
 Row = list[str]
 
@@ -133,7 +137,11 @@ def notes(listing: Listing) -> Iterator[str]:
         listing: What was shown.
     """
     snapshot = listing.snapshot
-    unseen = Counter(row.unseen for row in listing.rows if row.unseen)
+    unseen = Counter(
+        row.unseen
+        for row in listing.rows
+        if row.unseen and row.verdict is not Verdict.NONE
+    )
     for reason, count in unseen.items():
         many = f"{count} connection{'' if count == 1 else 's'}"
         yield f"the settings of {many} were not seen: {reason}"
@@ -201,7 +209,7 @@ def _span(span: float) -> str:
 
 
 def _state(row: Seen) -> str:
-    name = row.state.name.lower().replace("_", "-")
+    name = NAMES.get(row.state) or row.state.name.lower().replace("_", "-")
     return name if row.protocol == "tcp" else f"{name} ({row.protocol})"
 
 

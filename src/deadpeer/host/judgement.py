@@ -123,9 +123,11 @@ class Judge:
             row: What the kernel tells of it.
             settings: What it has set; None if that could not be seen.
         """
-        state, info = row.state, row.info
+        state = row.state
         if state in NO_PEER:
             return NOBODY
+        # Multipath TCP tells of itself in another structure.
+        info = row.info if row.protocol == TCP else b""
         if settings is None:
             found = _unseen(row)
         else:
@@ -235,8 +237,9 @@ def _unseen(row: DiagRow) -> Judgement:
 
 
 def _suspected(row: DiagRow, found: Judgement) -> Judgement:
-    info = row.info
-    retransmits, probes = (info[RETRANSMITS_AT], info[PROBES_AT]) if info else (0, 0)
+    retransmits = probes = 0
+    if row.info and row.protocol == TCP:
+        retransmits, probes = row.info[RETRANSMITS_AT], row.info[PROBES_AT]
     if row.timer == Timer.RETRANSMIT:
         retransmits = max(retransmits, row.retransmits)
     else:

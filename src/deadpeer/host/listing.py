@@ -181,7 +181,8 @@ class Seen(NamedTuple):
     @property
     def unacknowledged(self) -> int:
         """Bytes that the peer has not acknowledged."""
-        return self.row.unacknowledged
+        # Of a listening socket the kernel tells its backlog there.
+        return 0 if self.row.state == TcpState.LISTEN else self.row.unacknowledged
 
     @property
     def verdict(self) -> Verdict:
