@@ -1,0 +1,132 @@
+"""
+What `deadpeer watch` costs at very many connections: share of a core, and memory.
+
+It makes a network namespace of its own with that many sockets, held by a few
+processes, and looks at them once a second as the daemon does, with some new and some
+ended connections in each second. Needs root and the commands `unshare` and `ip`.
+
+Exit codes: 0 if the share of a core is less than allowed, 1 if not.
+"""
+
+import argparse
+import os
+import resource
+import socket
+import subprocess
+import sys
+import time
+from collections import deque
+from pathlib import Path
+
+from deadpeer.host.listing import Selection
+from deadpeer.host.watching import Watcher
+
+HOLDERS = 4
+ALLOWED = 0.25  # of a core
+CHURN = 20  # new connections, and ended ones, a second
+LIFETIME = 4  # seconds, of these
+
+
+def hold(pairs: int) -> None:
+    """Hold both ends of so many connections until the parent lets go."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = 2 * pairs + 64
+    limits = (max(soft, needed), max(hard, needed))
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    held = []
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as server:
+        for number in range(pairs):
+            client = socket.create_connection(server.getsockname())
+            if number % 2:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
+            held += [client, server.accept()[0]]
+    print("ready", flush=True)
+    sys.stdin.read()
+
+
+def memory_kib() -> int:
+    """Return what this process has in memory, in KiB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+def churn(server: socket.socket, held: deque[socket.socket]) -> None:
+    """End the oldest connections, and make as many new ones."""
+    while len(held) > (LIFETIME - 1) * CHURN:
+        held.popleft().close()
+    for _ in range(CHURN // 2):
+        held += [socket.create_connection(server.getsockname()), server.accept()[0]]
+
+
+def measure(sockets: int, seconds: float) -> bool:
+    """Print what it costs; tell whether that is little enough."""
+    told, looks, held = 0, 0, deque[socket.socket]()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        Watcher(Selection(within=30.0)) as watcher,
+    ):
+        began = time.process_time()
+        watcher.look()
+        first = time.process_time() - began
+        watched = len(watcher.sampler)
+        churn(server, held)
+        watcher.look()
+        memory, spent, longest = memory_kib(), 0.0, 0.0
+        begun = time.monotonic()
+        while time.monotonic() - begun < seconds:
+            began = time.process_time()
+            told += len(watcher.look())
+            took = time.process_time() - began
+            spent, longest, looks = spent + took, max(longest, took), looks + 1
+            churn(server, held)
+            time.sleep(max(0.0, begun + looks - time.monotonic()))
+        share = spent / (time.monotonic() - begun)
+        grown = memory_kib() - memory
+        for one in held:
+            one.close()
+    print(f"{watched} connections watched, of {sockets}")
+    print(f"first look    {1000 * first:8.1f} ms of a processor")
+    print(f"each look     {1000 * spent / looks:8.1f} ms, at most {1000 * longest:.1f}")
+    print(f"of a core     {100 * share:8.1f} % (at most {100 * ALLOWED:.0f} %)")
+    print(f"memory        {memory / 1024:8.1f} MiB, and {grown / 1024:+.1f} in {looks} s")
+    print(f"changes told  {told:8}")
+    return share < ALLOWED
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sockets", type=int, default=18_000)
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--hold", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.hold is not None:
+        hold(given.hold)
+        return
+    if not given.inside:
+        again = [sys.executable, __file__, "--inside", *sys.argv[1:]]
+        os.execvp("unshare", ["unshare", "--net", "--", *again])  # noqa: S606
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    pairs = given.sockets // 2 // HOLDERS
+    holders = [
+        subprocess.Popen(
+            [sys.executable, __file__, "--hold", str(pairs)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        for _ in range(HOLDERS)
+    ]
+    try:
+        for holder in holders:
+            assert holder.stdout
+            assert holder.stdout.readline() == b"ready\n"
+        kept = measure(given.sockets, given.seconds)
+    finally:
+        for holder in holders:
+            holder.kill()
+    sys.exit(0 if kept else 1)
+
+
+if __name__ == "__main__":
+    main()

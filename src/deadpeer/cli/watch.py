@@ -1,0 +1,148 @@
+"""``deadpeer watch``: what happens to the connections of a host, as it happens."""
+
+import sys
+
+import click
+
+from deadpeer.cli.durations import SECONDS
+from deadpeer.cli.selecting import selecting
+from deadpeer.cli.watch_rules import Rules, read_rules
+from deadpeer.errors import MissingExtra
+from deadpeer.host.changes import ChangeKind
+from deadpeer.host.judgement import WITHIN
+from deadpeer.policy.keepalive import require_seconds
+
+__all__ = ["command"]
+
+LONGEST_EVERY = 3600.0
+
+
+@click.command()
+@selecting
+@click.option(
+    "--within",
+    type=SECONDS,
+    metavar="SECONDS",
+    default=WITHIN,
+    show_default=f"{WITHIN:g}",
+    help="How soon a death should be noticed; what takes longer is unprotected.",
+)
+@click.option(
+    "--every",
+    type=SECONDS,
+    metavar="SECONDS",
+    default=1.0,
+    show_default="1",
+    help="From look to look.",
+)
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Write a line of JSON for each change, on a terminal too.",
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Add the lines to FILE, which SIGHUP opens anew.",
+)
+@click.option(
+    "--on",
+    "on",
+    type=(click.Choice(list(map(str, ChangeKind))), str),
+    multiple=True,
+    metavar="CHANGE COMMAND",
+    help="Run COMMAND for each such change, which it finds on its standard input.",
+)
+@click.option(
+    "--webhook",
+    "webhooks",
+    multiple=True,
+    metavar="URL",
+    help="POST changes to URL; tried again if it fails.",
+)
+@click.option(
+    "--metrics",
+    metavar="[HOST]:PORT",
+    help="Serve metrics for Prometheus there.",
+)
+@click.option(
+    "--rules",
+    "rules_file",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Take rules from a TOML file, which SIGHUP reads again.",
+)
+def command(
+    *,
+    words: tuple[str, ...],
+    pids: tuple[int, ...],
+    processes: tuple[str, ...],
+    users: tuple[str, ...],
+    netns: tuple[str, ...],
+    within: float,
+    every: float,
+    as_json: bool,
+    output: str | None,
+    on: tuple[tuple[str, str], ...],
+    webhooks: tuple[str, ...],
+    metrics: str | None,
+    rules_file: str | None,
+) -> None:
+    """
+    Watch connections: which become suspect, die, recover, or appear unprotected.
+
+    On a terminal it is a screen on which connections can be sorted, filtered,
+    followed, and fixed or ended after a question. Elsewhere, with --json or
+    --output, it writes one line of JSON for each change until SIGTERM; SIGHUP
+    has it read its rules again. FILTER is written as for ss(8).
+
+    Watching changes nothing.
+
+    \b
+    deadpeer watch
+    deadpeer watch --on dead 'logger -t deadpeer' --metrics 127.0.0.1:9109 --json
+    """  # noqa: D301 - click wants the character itself
+    require_seconds("every", every, most=LONGEST_EVERY)
+    base = Rules(
+        words=words,
+        pids=pids,
+        processes=processes,
+        users=users,
+        netns=netns,
+        within=within,
+        on=tuple((ChangeKind(kind), text) for kind, text in on),
+        webhooks=webhooks,
+    )
+
+    def rules() -> Rules:
+        if rules_file:
+            return read_rules(rules_file, base)
+        base.selection()
+        return base
+
+    found = rules()
+    address = None
+    if metrics:
+        address = _metrics_address(metrics)
+    if not (as_json or output or metrics) and sys.stdout.isatty():
+        from deadpeer.cli.watch_screen import run_screen
+
+        run_screen(found, every=every)
+        return
+    from deadpeer.cli.watch_daemon import run_daemon
+
+    run_daemon(found, every=every, output=output, metrics=address, reread=rules)
+
+
+def _metrics_address(text: str) -> tuple[str, int]:
+    try:
+        from deadpeer.host.metrics import parse_address
+    except ModuleNotFoundError as error:
+        raise MissingExtra(
+            "--metrics needs prometheus_client, which is not installed",
+            hint="pip install 'deadpeer[metrics]'",
+            extra="metrics",
+        ) from error
+    return parse_address(text)

@@ -1,0 +1,334 @@
+"""
+``deadpeer watch`` without a terminal: a line of JSON for each change, until SIGTERM.
+
+SIGHUP has it read its rules again and open its output anew, for whoever rotates logs.
+What is wrong then is said, and the old rules stay in force.
+"""
+
+import json
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Self, TextIO
+
+import click
+
+from deadpeer.cli.watch_rules import Rules
+from deadpeer.errors import ConfigError, DeadPeerError, KernelRefused
+from deadpeer.host.changes import Change, ChangeKind, as_data
+from deadpeer.host.notify import Command, Webhook
+from deadpeer.host.watching import Watcher
+from deadpeer.kernel.ambient import keep_capabilities_to_myself
+
+__all__ = ["Output", "Tellers", "run_daemon", "summary"]
+
+STOP = (signal.SIGTERM, signal.SIGINT)
+RELOAD = signal.SIGHUP
+BYTES = 64
+
+
+def run_daemon(
+    rules: Rules,
+    *,
+    every: float,
+    output: str | None,
+    metrics: tuple[str, int] | None,
+    reread: Callable[[], Rules],
+) -> None:
+    """
+    Watch until a signal says that it is enough.
+
+    Args:
+        rules: What to do.
+        every: Seconds from look to look.
+        output: The file that lines are added to; standard output if None.
+        metrics: Where Prometheus finds the metrics; nowhere if None.
+        reread: Returns the rules as they are now, at SIGHUP.
+
+    Raises:
+        ConfigError: Something given makes no sense.
+        AccessDenied: What is to be watched may not be looked at.
+        UnsupportedError: The kernel cannot list TCP sockets.
+        KernelRefused: The address of the metrics is taken, say.
+    """
+    keep_capabilities_to_myself()
+    lock = threading.Lock()
+    with ExitStack() as stack:
+        signals = stack.enter_context(_signals())
+        out = stack.enter_context(Output(output))
+        watcher = stack.enter_context(Watcher(rules.selection()))
+        tellers = stack.enter_context(Tellers(rules))
+        served = None
+        if metrics:
+            from deadpeer.host.metrics import Metrics
+
+            served = stack.enter_context(
+                Metrics(
+                    watcher, address=metrics, lock=lock, dropped=lambda: tellers.dropped
+                )
+            )
+            host, port = served.address
+            say(f"metrics: http://{host}:{port}/metrics")
+        changes = watcher.look()
+        say(summary(watcher))
+        due = time.monotonic()
+        while True:
+            for line in lines_of(changes, tellers):
+                out.write(line)
+            out.flush()
+            # Looks that were missed are not made up for.
+            due = max(due + every, time.monotonic())
+            got = signals.wait(due)
+            if got in STOP:
+                return
+            if got == RELOAD:
+                _reload(watcher, tellers, out, reread, lock)
+                due -= every
+                changes = ()
+                continue
+            with lock:
+                try:
+                    changes = watcher.look()
+                except KernelRefused as error:
+                    changes = ()
+                    say(f"a look failed: {error}")
+                    if served:
+                        served.missed()
+                else:
+                    if served:
+                        served.looked(changes)
+
+
+def summary(watcher: Watcher) -> str:
+    """
+    Return what a watch begins with, in a line.
+
+    Args:
+        watcher: After its first look.
+    """
+    unprotected = suspect = 0
+    for _, _, _, made in watcher.sampler.watched():
+        unprotected += bool(made.about and made.about.judgement.protected is False)
+        suspect += made.suspect_at is not None
+    said = (
+        f"watching {len(watcher.sampler)} connections:"
+        f" {unprotected} unprotected, {suspect} suspect"
+    )
+    if watcher.unreadable:
+        said += (
+            f"; {watcher.unreadable} processes may not be looked into, which takes"
+            " CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
+        )
+    if watcher.closed:
+        said += (
+            f"; {len(watcher.closed)} network namespaces may not be entered, which"
+            " takes CAP_SYS_ADMIN"
+        )
+    return said
+
+
+def say(line: str) -> None:
+    """
+    Say something about the watch itself, on standard error.
+
+    Args:
+        line: What.
+    """
+    click.echo(line, err=True)
+
+
+def lines_of(changes: Sequence[Change], tellers: "Tellers") -> Iterator[str]:
+    """
+    Yield the line of each change, and tell it to others.
+
+    Args:
+        changes: What changed.
+        tellers: Who is told.
+    """
+    time_text = datetime.now(UTC).isoformat(timespec="milliseconds")
+    for change in changes:
+        data = as_data(change, time=time_text.replace("+00:00", "Z"))
+        tellers.tell(change.kind, data)
+        yield json.dumps(data, allow_nan=False) + "\n"
+
+
+class Output:
+    """
+    Where the lines go: standard output, or a file that can be opened anew.
+
+    Args:
+        path: The file; None for standard output.
+
+    Raises:
+        ConfigError: The file cannot be written.
+    """
+
+    def __init__(self, path: str | None) -> None:
+        self._path = path
+        self._file: TextIO = sys.stdout if path is None else _opened(path)
+        self.write = self._file.write
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._path is not None:
+            self._file.close()
+
+    def flush(self) -> None:
+        """Have what was written be where others read it."""
+        self._file.flush()
+
+    def reopen(self) -> None:
+        """
+        Open the file anew: it may have been renamed.
+
+        Raises:
+            ConfigError: It cannot be written; the old one stays open.
+        """
+        if self._path is None:
+            return
+        new = _opened(self._path)
+        self._file.close()
+        self._file = new
+        self.write = new.write
+
+
+class Tellers:
+    """
+    The commands and webhooks that are told of changes.
+
+    Args:
+        rules: Which ones.
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        self._told_before = 0
+        self._set(rules)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    @property
+    def dropped(self) -> int:
+        """How many changes were not told: too many waited, or it failed."""
+        return self._told_before + sum(
+            teller.dropped + teller.failed for _, teller in self._tellers
+        )
+
+    def tell(self, kind: ChangeKind, data: dict[str, object]) -> None:
+        """
+        Tell those who want to know; never waits.
+
+        Args:
+            kind: What happened.
+            data: The change, as JSON has it.
+        """
+        for wanted, teller in self._tellers:
+            if wanted is None or wanted is kind:
+                teller.tell(data)
+
+    def change(self, rules: Rules) -> None:
+        """
+        Tell others from now on, if they are others.
+
+        Args:
+            rules: Which ones.
+        """
+        if (rules.on, rules.webhooks) != self._rules:
+            self._close()
+            self._told_before = self.dropped
+            self._set(rules)
+
+    def _set(self, rules: Rules) -> None:
+        self._rules = rules.on, rules.webhooks
+        self._tellers: list[tuple[ChangeKind | None, Command | Webhook]] = [
+            (kind, Command(command, report=say)) for kind, command in rules.on
+        ]
+        self._tellers += [(None, Webhook(url, report=say)) for url in rules.webhooks]
+
+    def _close(self) -> None:
+        for _, teller in self._tellers:
+            teller.close()
+
+
+def _opened(path: str) -> TextIO:
+    try:
+        return open(path, "a", encoding="utf-8")  # noqa: PTH123 - kept open
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be written: {error.strerror or error}",
+            hint="give --output a file in a folder that may be written to",
+            field="output",
+            value=path,
+        ) from error
+
+
+def _reload(
+    watcher: Watcher,
+    tellers: Tellers,
+    out: Output,
+    reread: Callable[[], Rules],
+    lock: threading.Lock,
+) -> None:
+    try:
+        out.reopen()
+        rules = reread()
+        with lock:
+            watcher.select(rules.selection())
+    except DeadPeerError as error:
+        say(f"not reloaded: {error}")
+        return
+    tellers.change(rules)
+    say(f"reloaded; {summary(watcher)}")
+
+
+class _Signals:
+    """Signals that have come, one at a time, and a wait that they end."""
+
+    def __init__(self, reading: socket.socket) -> None:
+        self._reading = reading
+        self._come: list[int] = []
+
+    def wait(self, until: float) -> int | None:
+        """Return the next signal, or None once it is time."""
+        while not self._come:
+            left = until - time.monotonic()
+            ready, _, _ = select.select([self._reading], [], [], max(0.0, left))
+            if not ready:
+                return None
+            with suppress(BlockingIOError):
+                # Several of one kind count once.
+                self._come += sorted(set(self._reading.recv(BYTES)), reverse=True)
+        return self._come.pop(0)
+
+
+@contextmanager
+def _signals() -> Iterator[_Signals]:
+    """Have signals noted, and not end the process, for as long as this lasts."""
+    reading, writing = socket.socketpair()
+    with reading, writing:
+        reading.settimeout(0)
+        writing.settimeout(0)
+        old = {number: signal.signal(number, _noted) for number in (*STOP, RELOAD)}
+        before = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+        try:
+            yield _Signals(reading)
+        finally:
+            signal.set_wakeup_fd(before)
+            for number, handler in old.items():
+                signal.signal(number, handler)
+
+
+def _noted(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing: the number is on its way through the wake-up descriptor."""
