@@ -5,13 +5,14 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from deadpeer.kernel.namespaces import in_namespace_of
 
-__all__ = ["PROGRAM", "Launched", "launched"]
+__all__ = ["PROGRAM", "Launched", "launched", "until"]
 
 PROGRAM = (sys.executable, "-m", "deadpeer", "run")
 PATIENCE = 30.0
@@ -74,3 +75,11 @@ def launched(
     finally:
         bound.cancel()
         process.kill()
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for something that is sure to come; fail after ten seconds."""
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.01)

@@ -59,7 +59,6 @@ NOTIF_SET_FLAGS = 0x40082104  # Linux 6.6
 SYNC_WAKE_UP = 1  # the one who waits goes on where the one who answers runs
 
 FLAG_CONTINUE = 1
-ADDFD_SEND = 1 << 1  # Linux 5.14
 PIDFD_THREAD = os.O_EXCL if hasattr(os, "O_EXCL") else 0  # Linux 6.9
 
 # struct seccomp_notif, seccomp_notif_resp and seccomp_notif_addfd.
@@ -196,6 +195,10 @@ class Listener:
         """
         Give a descriptor to the caller, as what its call returns.
 
+        In two steps, the second of which ends the call. In one (``ADDFD_FLAG_SEND``)
+        the call would return 0, which is another file, if this process were killed in
+        between; like this, the worst is a descriptor that the caller never learns of.
+
         Args:
             notification: The call.
             fd: Our descriptor; the caller gets a copy.
@@ -206,17 +209,22 @@ class Listener:
 
         Raises:
             KernelRefused: It cannot be given; the call still waits.
+
+        Source:
+            Linux kernel/seccomp.c, seccomp_notify_addfd() and
+            seccomp_do_user_notification().
         """
-        order = HANDING.pack(notification.id, ADDFD_SEND, fd, 0, flags)
+        order = HANDING.pack(notification.id, 0, fd, 0, flags)
         number: int = _ioctl()(self._fd, NOTIF_ADDFD, order)
-        if number >= 0:
-            return number
-        refused = ctypes.get_errno()
-        raise KernelRefused(
-            f"no descriptor can be given: {os.strerror(refused)}",
-            operation="SECCOMP_IOCTL_NOTIF_ADDFD",
-            errno=refused,
-        )
+        if number < 0:
+            refused = ctypes.get_errno()
+            raise KernelRefused(
+                f"no descriptor can be given: {os.strerror(refused)}",
+                operation="SECCOMP_IOCTL_NOTIF_ADDFD",
+                errno=refused,
+            )
+        _ioctl()(self._fd, NOTIF_SEND, ANSWER.pack(notification.id, number, 0, 0))
+        return number
 
 
 class TaskLender(Lender):
