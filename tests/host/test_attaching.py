@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.neighbours import as_nobody
+from tests.neighbours import as_nobody, neighbour
 from tests.own_cgroups import needs_cgroups, own_cgroup
 
 from deadpeer.errors import AccessDenied, ConfigError, KernelRefused
@@ -20,6 +20,7 @@ from deadpeer.kernel.bpf import Hook
 from deadpeer.kernel.bpf_calls import Command, call
 from deadpeer.kernel.bpf_instructions import Register, assemble, leave, set_constant
 from deadpeer.kernel.bpf_programs import LICENCE
+from deadpeer.kernel.bpf_terms import Counts
 from deadpeer.kernel.cgroups import Cgroup, hierarchy
 
 __all__ = ["needs_cgroups"]
@@ -273,6 +274,49 @@ def test_telling_ours_from_others_takes_a_third():
 
         assert in_child(tried) == 0
         assert found(cgroup) is not None
+
+
+OPTIONS = "[s.getsockopt(*o) for o in ((1, 9), (6, 4), (6, 5))]"
+MAPPED = """
+server = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+near = socket.create_connection(("127.0.0.1", server.getsockname()[1]))
+far = server.accept()[0]
+"""
+
+
+@pytest.mark.netns
+def test_both_ends_of_every_family_are_covered():
+    with own_cgroup() as cgroup, neighbour(namespace=True) as child:
+        planned = plan_attach(cgroup.name, within=10)
+        attach(planned)
+        (cgroup.folder / "cgroup.procs").write_text(str(child.pid))
+        wanted = planned.plan.keepalive
+        for made in ("near, far = pair()", "near, far = pair('::1')", MAPPED):
+            child.told(made)
+            for end in ("near", "far"):
+                values = child.told(f"s = {end}\n{OPTIONS}")
+                assert values == [1, wanted.idle, wanted.interval]
+        seen = found(cgroup)
+
+        assert seen is not None
+        assert seen.terms.counts == Counts(made=3, accepted=3)
+
+
+@pytest.mark.netns
+def test_a_listener_that_was_there_before_is_covered_and_its_connections_are_not():
+    with own_cgroup() as cgroup, neighbour(namespace=True) as child:
+        (cgroup.folder / "cgroup.procs").write_text(str(child.pid))
+        child.told("server = socket.create_server(('127.0.0.1', 0))")
+        connect = "socket.create_connection(server.getsockname())"
+        child.told(f"old = {connect}\nold_far = server.accept()[0]")
+        attach(plan_attach(cgroup.name, within=10))
+        child.told(f"new = {connect}\nnew_far = server.accept()[0]")
+        on = {
+            name: child.told(f"{name}.getsockopt(1, 9)")
+            for name in ("old", "old_far", "new", "new_far", "server")
+        }
+
+        assert on == {"old": 0, "old_far": 0, "new": 1, "new_far": 1, "server": 0}
 
 
 def test_a_cgroup_that_is_gone_is_an_error():

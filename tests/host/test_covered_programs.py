@@ -45,6 +45,20 @@ try:
 except OSError as error:
     print(error.errno, flush=True)
 """
+SENDS = """
+import socket, sys
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+s.settimeout(0.1)
+print("ready", flush=True)
+while True:
+    try:
+        s.send(b"x")
+        s.recv(1)
+    except OSError as error:
+        if error.errno:  # the kernel's, not that of 0.1 s
+            print(error.errno, flush=True)
+            break
+"""
 ACCEPTS = """
 import socket, sys
 with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as server:
@@ -214,6 +228,7 @@ def fates(
             start(name, plain, *command, str(PORT))
         start("stubborn", plain, *python, *WEAKER)
         start("stubborn, pinned", pinned, *python, *WEAKER)
+        start("busy", plain, sys.executable, "-c", SENDS, str(PORT))
         start("outside", None, *python)
         for _ in processes:
             network.told("ends.append(server.accept()[0])")
@@ -260,7 +275,7 @@ def fate_of(fates: dict[str, Fate], name: str) -> Fate:
 
 
 @pytest.mark.parametrize(
-    "name", ["python", "node", "static", "nc", "accepting", "stubborn, pinned"]
+    "name", ["python", "node", "static", "nc", "accepting", "busy", "stubborn, pinned"]
 )
 def test_a_covered_program_gets_the_values(fates, name):
     [values] = fate_of(fates, name).options
@@ -271,7 +286,7 @@ def test_a_covered_program_gets_the_values(fates, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["python", "node", "static", "nc", "accepting", "stubborn, pinned"]
+    "name", ["python", "node", "static", "nc", "accepting", "busy", "stubborn, pinned"]
 )
 def test_a_covered_program_learns_of_the_death_within_the_promise(fates, name):
     fate = fate_of(fates, name)
@@ -310,7 +325,7 @@ def test_a_program_outside_of_the_cgroup_is_untouched(fates):
 
 
 def test_what_was_done_is_counted_in_the_kernel(fates, counted):
-    made = set(fates) & {"python", "node", "static", "nc", "go", "stubborn"}
+    made = set(fates) & {"python", "node", "static", "nc", "go", "stubborn", "busy"}
 
     assert counted["plain"] == Counts(made=len(made), accepted=1)
     assert counted["pinned"].made == len(
