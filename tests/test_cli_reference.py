@@ -11,6 +11,7 @@ import pytest
 
 from deadpeer import errors
 from deadpeer.cli.diagnosis import Finding, Problem
+from deadpeer.cli.ls import EXIT_FOUND
 from deadpeer.cli.root import (
     EXIT_BROKEN_PIPE,
     EXIT_INTERRUPTED,
@@ -91,7 +92,7 @@ def test_every_exit_code_has_its_row_and_no_other():
     written = re.findall(r"^\| (\d+) \|", section("Exit codes"), re.MULTILINE)
 
     assert set(map(int, written)) == codes | {
-        *(0, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE, EXIT_TERMINATED)
+        *(0, EXIT_FOUND, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE, EXIT_TERMINATED)
     }
 
 
@@ -139,6 +140,35 @@ def test_the_fields_of_check(capsys):
     found = printed(capsys, "check", str(os.getpid()))
 
     assert found == fields("deadpeer check")
+
+
+RECORDING = Path(__file__).parent / "recordings" / "linux-6.18.recording"
+
+
+def test_the_fields_of_ls(capsys):
+    words = ["ls", "--json", "--replay", str(RECORDING), "state", "all"]
+    run(words)
+    data = json.loads(capsys.readouterr().out)
+    run([*words, "--summary"])
+    summary = json.loads(capsys.readouterr().out)
+
+    assert data["schema"] == "deadpeer-ls/1"
+    both = set(data) | set(summary)
+    assert both - {"schema", "verb"} == fields("deadpeer ls")
+    rows = section("deadpeer ls").split("| field of a connection |")[1]
+    said = {
+        name
+        for line in rows.splitlines()
+        if line.startswith("| `")
+        for name in re.findall(r"`(\w+)`", line.split("|")[1])
+    }
+    assert {name for row in data["connections"] for name in row} == said
+    for name in {*data["namespaces"][0], *summary["processes"][0], "error"}:
+        assert f"`{name}`" in section("deadpeer ls")
+    verdicts = section("deadpeer ls").split("| verdict | meaning |")[1]
+    assert re.findall(r"^\| `(\w+)` \|", verdicts, re.MULTILINE)[:5] == list(
+        data["verdicts"]
+    )
 
 
 @pytest.mark.parametrize("verb", ["show", "set --within 30", "undo"])

@@ -116,7 +116,7 @@ def test_equal_settings_are_judged_once():
 )
 def test_it_is_never_less_than_what_the_policy_predicts(rtt_us, rttvar_us, settings):
     data = info(rtt_us=rtt_us, rttvar_us=rttvar_us)
-    rtt = TcpInfo.parse(data).round_trip
+    rtt = TcpInfo.parse(data).round_trip or 0.0
 
     found = judged(settings, info=data)
 
