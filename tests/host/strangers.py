@@ -21,7 +21,8 @@ def peek(s):
     options = [(1, n) for n in range(1, 76) if n not in (4, 31, 49, 55, 56, 57, 59)]
     options += [(6, n) for n in range(1, 45) if n not in (11, 24, 26)]
     waiting = array.array("i", [0])
-    fcntl.ioctl(s, termios.FIONREAD, waiting)
+    if get(1, 30) == 0:  # SO_ACCEPTCONN
+        fcntl.ioctl(s, termios.FIONREAD, waiting)
     name = s.getpeername() if get(1, 30) == 0 else None
     return (
         {o: get(*o) for o in options}, fcntl.fcntl(s, fcntl.F_GETFL),
