@@ -78,6 +78,10 @@ class Protector:
         way: How sockets get their settings.
         settings: Those settings.
         platform: This system's row.
+
+    Raises:
+        ConfigError: A setting is out of range.
+        UnsupportedError: This system has no such option.
     """
 
     def __init__(
