@@ -33,7 +33,7 @@ def said(capsys, *words: str) -> str:
 def told(capsys, *words: str) -> dict[str, Any]:
     assert run([*words, "--json"]) == 0
     data: dict[str, Any] = json.loads(capsys.readouterr().out)
-    assert data["verb"] == words[0]
+    assert (data["schema"], data["verb"]) == (f"deadpeer-{words[0]}/1", words[0])
     return data
 
 
@@ -170,6 +170,15 @@ def test_without_privileges_the_capability_is_named_with_its_exit_code(
     assert as_nobody(tried) == 4
     assert "CAP_BPF and CAP_NET_ADMIN" in capfd.readouterr().err
     assert not is_attached(cgroup)
+
+
+def test_a_name_that_a_terminal_would_obey_is_shown_harmless(needs_cgroups, capsys):
+    with own_cgroup("\x1b[2J") as cgroup:
+        for words in (["attach", cgroup.name, "--within", "10", "--yes"], ["attach"]):
+            assert run(words) == 0
+            shown = capsys.readouterr().out
+            assert "\x1b" not in shown
+            assert "\\x1b[2J" in shown
 
 
 def test_it_is_attached_when_the_command_has_ended(cgroup):

@@ -124,6 +124,21 @@ def test_attaching_with_other_values_replaces_ours(before, after):
         assert (seen.terms.within, seen.terms.pin) == (20, after)
 
 
+def test_half_of_what_was_wanted_is_not_taken_for_the_whole():
+    with own_cgroup() as cgroup:
+        attach(plan_attach(cgroup.name, within=10, pin=True))
+        [number] = look(cgroup).ours[Hook.SETSOCKOPT]
+        program = bpf.program_by_id(number)
+        with opened(cgroup) as folder:
+            bpf.detach(program, folder, Hook.SETSOCKOPT)
+        os.close(program)
+        again = plan_attach(cgroup.name, within=10, pin=True)
+
+        assert not again.is_done
+        assert len(attach(again).programs) == 2
+        assert plan_attach(cgroup.name, within=10, pin=True).is_done
+
+
 def test_programs_of_others_stay_whatever_their_name():
     with own_cgroup() as cgroup:
         others = {add_stranger(cgroup), add_stranger(cgroup, "deadpeer_keeper")}

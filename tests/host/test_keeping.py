@@ -161,6 +161,9 @@ with own_cgroup(".service") as cgroup:
     attached(10, True)
     fact("kept", [f.replace(cgroup.unit, "UNIT") for f in files()])
     fact("done", plan_attach(cgroup.name, within=10, pin=True, places=places).is_done)
+    next(places.bpf.rglob("keeper")).unlink()
+    fact("unpinned", plan_attach(cgroup.name, within=10, pin=True, places=places).is_done)
+    attached(10, True)
     restart(cgroup)
     fact("restarted", promised(cgroup))
     attached(20, False)
@@ -207,6 +210,7 @@ def test_an_attachment_outlives_the_restart_of_its_unit(tmp_path):
     assert facts["kept"][-1] == "units/UNIT.d/50-deadpeer.conf"
     assert [Path(file).name for file in facts["kept"][2:4]] == ["guard", "keeper"]
     assert facts["done"]
+    assert not facts["unpinned"]
     assert facts["restarted"] == (10.0, True)
     assert facts["changed"] == (20.0, False)
     assert facts["changed, restarted"] == (20.0, False)

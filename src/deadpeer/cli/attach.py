@@ -1,5 +1,6 @@
 """``deadpeer attach``: protect every new connection of a service or container."""
 
+from shlex import quote
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ from deadpeer.cli.attach_words import (
     attachment_lines,
     keeping_data,
     plan_lines,
+    shown,
 )
 from deadpeer.cli.durations import SECONDS
 from deadpeer.cli.output import print_json, stdout
@@ -18,6 +20,8 @@ from deadpeer.host.attaching import attach
 from deadpeer.host.attachments import Attachment, attached
 
 __all__ = ["command"]
+
+SCHEMA = "deadpeer-attach/1"
 
 
 @click.command()
@@ -84,7 +88,8 @@ def command(
 def _list(*, as_json: bool) -> None:
     found = attached()
     if as_json:
-        print_json("attach", {"attached": [attachment_data(one) for one in found]})
+        listed = [attachment_data(one) for one in found]
+        print_json("attach", {"schema": SCHEMA, "attached": listed})
         return
     for line in attachment_lines(found):
         stdout().print(line)
@@ -101,11 +106,13 @@ def _verdict(planned: Attach, *, yes: bool) -> str:
         return "It is so already; nothing was changed."
     if not yes:
         return "Nothing was changed. Do it with --yes."
-    return f"Done. To take it off: deadpeer detach --yes {planned.cgroup}"
+    name = quote(shown(planned.cgroup.name))
+    return f"Done. To take it off: deadpeer detach --yes {name}"
 
 
 def _plan_data(planned: Attach, done: Attachment | None) -> dict[str, Any]:
     return {
+        "schema": SCHEMA,
         "cgroup": planned.cgroup.name,
         "processes": planned.processes,
         "within": planned.plan.within,

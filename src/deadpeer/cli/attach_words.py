@@ -19,6 +19,7 @@ __all__ = [
     "keeping_data",
     "plan_lines",
     "promise",
+    "shown",
 ]
 
 FUTURE = (
@@ -46,7 +47,7 @@ def plan_lines(plan: Attach) -> Iterator[Text]:
     """
     made = plan.plan
     many = f"{plan.processes} process{'' if plan.processes == 1 else 'es'}"
-    yield Text(f"{plan.cgroup}: {many} now", style="bold")
+    yield Text(f"{shown(plan.cgroup.name)}: {many} now", style="bold")
     yield Text("Every TCP connection that they make or accept from now on gets")
     yield Text(f"  {describe(plan.terms.effective)}")
     yield Text(
@@ -57,7 +58,9 @@ def plan_lines(plan: Attach) -> Iterator[Text]:
     if plan.before is not None and not plan.is_done:
         yield Text(f"This takes the place of {promise(plan.before.terms)}.")
     for one in plan.relatives:
-        yield Text(f"Also attached to {one.cgroup}: {promise(one.terms)}. {OUTER}")
+        yield Text(
+            f"Also attached to {shown(one.cgroup)}: {promise(one.terms)}. {OUTER}"
+        )
     if plan.others:
         yield Text(f"BPF programs of others that are there, and stay: {plan.others}.")
     yield from map(Text, _kept_lines(plan))
@@ -83,9 +86,11 @@ def detach_lines(plan: Detach) -> Iterator[Text]:
         plan: From ``plan_detach``.
     """
     if plan.is_done:
-        yield Text(f"{plan.name}: nothing of deadpeer's is attached.", style="bold")
+        yield Text(
+            f"{shown(plan.name)}: nothing of deadpeer's is attached.", style="bold"
+        )
         return
-    yield Text(plan.name, style="bold")
+    yield Text(shown(plan.name), style="bold")
     if plan.before is not None:
         yield Text(f"  taken off: {promise(plan.before.terms)}")
     if plan.keeping is not None:
@@ -105,7 +110,7 @@ def attachment_lines(found: Sequence[Attachment]) -> Iterator[Text]:
         yield Text("Nothing of deadpeer's is attached to a control group.")
     for one in found:
         counts = one.terms.counts
-        yield Text(one.cgroup, style="bold")
+        yield Text(shown(one.cgroup), style="bold")
         yield Text(f"  {promise(one.terms)}")
         yield Text(f"  so far {counts.made} made, {counts.accepted} accepted")
         if counts.swallowed:
@@ -114,6 +119,19 @@ def attachment_lines(found: Sequence[Attachment]) -> Iterator[Text]:
             yield Text.assemble(
                 ("  settings that the kernel refused: ", "red"), f"{counts.refused}"
             )
+
+
+def shown(name: str) -> str:
+    r"""
+    Return a name without anything that a terminal would obey.
+
+    Args:
+        name: Of a cgroup: whoever makes one may give it any.
+
+    >>> shown("/a\x1b[2J")
+    '/a\\x1b[2J'
+    """
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in name)
 
 
 def promise(terms: Terms) -> str:

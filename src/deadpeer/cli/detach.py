@@ -10,6 +10,8 @@ from deadpeer.host.attaching import detach
 
 __all__ = ["command"]
 
+SCHEMA = "deadpeer-detach/1"
+
 
 @click.command()
 @click.argument("target", metavar="CGROUP|SERVICE|CONTAINER|PID")
@@ -28,6 +30,7 @@ def command(*, target: str, yes: bool, as_json: bool) -> None:
     removed = detach(planned) if applied else ()
     if as_json:
         data = {
+            "schema": SCHEMA,
             "name": planned.name,
             "before": attachment_data(planned.before),
             "kept": keeping_data(planned.keeping),

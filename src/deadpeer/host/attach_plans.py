@@ -74,10 +74,15 @@ class Attach:
     @property
     def is_done(self) -> bool:
         """Whether just this is attached already, and kept if it can be."""
-        if self.before is None:
-            return False
-        kept = self.keeping is None or self.keeping.drop_in.exists()
+        if self.before is None or len(self.before.programs) != len(self.hooks):
+            return False  # one that was killed may have left half of it
+        kept = self.keeping is None or self.keeping.holds(self.hooks)
         return kept and promise_the_same(self.before.terms, self.terms)
+
+    @property
+    def hooks(self) -> tuple[Hook, ...]:
+        """Where programs are attached."""
+        return tuple(Hook) if self.pin else (Hook.SOCK_OPS,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

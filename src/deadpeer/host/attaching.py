@@ -28,6 +28,8 @@ from deadpeer.kernel.staging import locked
 
 __all__ = ["attach", "detach"]
 
+MAKERS = {Hook.SOCK_OPS: keeper, Hook.SETSOCKOPT: guard}
+
 
 def attach(planned: Attach) -> Attachment:
     """
@@ -98,12 +100,9 @@ def _loaded(planned: Attach, held: ExitStack) -> dict[Hook, int]:
     chosen = settings(planned.terms.keepalive, platform)
     record = bpf.create_record(encode(planned.terms, platform), name=TERMS)
     held.callback(os.close, record)
-    makers = {Hook.SOCK_OPS: keeper}
-    if planned.pin:
-        makers[Hook.SETSOCKOPT] = guard
     programs = {}
-    for hook, maker in makers.items():
-        code = maker(chosen, record, sys.byteorder)
+    for hook in planned.hooks:
+        code = MAKERS[hook](chosen, record, sys.byteorder)
         programs[hook] = bpf.load(hook, code, name=NAMES[hook], licence=LICENCE)
         held.callback(os.close, programs[hook])
     return programs

@@ -13,7 +13,7 @@ bpf(2) and kernel/bpf/inode.c for the file system, whose names have no dots.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +72,20 @@ class Keeping:
     def exists(self) -> bool:
         """Whether there is anything of it."""
         return self.drop_in.exists() or self.pins.exists()
+
+    def holds(self, hooks: Sequence[Hook]) -> bool:
+        """
+        Tell whether just these programs are kept; a boot leaves only the drop-in.
+
+        Args:
+            hooks: Where the programs belong.
+        """
+        try:
+            written = self.drop_in.read_text(encoding="utf-8")
+        except OSError:
+            return False
+        pinned = [hook for hook in Hook if self.pin_of(hook).exists()]
+        return written == drop_in_text(self, hooks) and pinned == list(hooks)
 
     def pin_of(self, hook: Hook) -> Path:
         """
@@ -197,7 +211,7 @@ def why_not_kept(cgroup: Cgroup, places: Places) -> str:
     return ""
 
 
-def drop_in_text(keeping: Keeping, hooks: list[Hook]) -> str:
+def drop_in_text(keeping: Keeping, hooks: Sequence[Hook]) -> str:
     """
     Return what a drop-in says.
 
