@@ -47,6 +47,7 @@ PURE = (
     "host/judgement.py",
     "host/sampling.py",
     "host/space_watch.py",
+    "host/verdicts.py",
     "kernel/call_filter.py",
     "kernel/classic_bpf.py",
     "kernel/bpf_instructions.py",

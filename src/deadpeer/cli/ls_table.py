@@ -1,4 +1,4 @@
-"""A listing for people: a table, the worst first, and what could not be seen. Pure."""
+"""A listing for people: a table, the worst first, and what could not be seen."""
 
 import math
 from collections import Counter

@@ -201,6 +201,9 @@ def keepalive_of(settings: Settings) -> Keepalive:
 
     Args:
         settings: In the kernel's units.
+
+    Raises:
+        ConfigError: The user timeout is none that a socket can have.
     """
     on, idle_s, interval_s, probes, user_timeout_ms = settings
     return Keepalive(

@@ -1,10 +1,10 @@
-"""Connections counted: by verdict, and by the process that holds them. Pure."""
+"""Connections counted: by verdict, and by the process that holds them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from deadpeer.host.judgement import Verdict
-from deadpeer.host.listing import Seen
+from deadpeer.host.seen import Seen
+from deadpeer.host.verdicts import Verdict
 
 __all__ = ["Share", "count_verdicts", "shares"]
 
