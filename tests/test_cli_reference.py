@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
+from tests.neighbours import neighbour
 
 from deadpeer import errors
 from deadpeer.cli.diagnosis import Finding, Problem
@@ -181,3 +182,26 @@ def test_the_fields_of_system(verb, capsys, tmp_path):
 
     name = f"deadpeer {data['verb']}"
     assert set(data) - {"schema", "verb"} == fields(name)
+
+
+@pytest.mark.netns
+def test_the_fields_of_fix_undo_and_kill(capsys, tmp_path):
+    record = tmp_path / "record.json"
+    with neighbour(namespace=True) as child:
+        child.told("a, b = pair()")
+        whose = ("--pid", str(child.pid), "--yes")
+        fix = ("fix", *whose, "--within", "8", "--record", str(record))
+        lists = {"connections", "sockets"}
+        for words in (fix, ("undo", str(record), "--yes"), ("kill", *whose)):
+            assert run([*words, "--json"]) == 0
+            data = json.loads(capsys.readouterr().out)
+            heading = f"deadpeer {words[0]}"
+            assert data["schema"] == f"deadpeer-{words[0]}/1"
+            (rows,) = lists.intersection(data)
+            told = f"{section('deadpeer fix')}{section(heading)}"
+            for name in data[rows][0]:
+                assert f"`{name}`" in told
+            known = set(re.findall(r"^\| (`.*?`) \| ", told, re.MULTILINE))
+            assert set(data) - {"schema", "verb"} <= {
+                name for cell in known for name in re.findall(r"`(\w+)`", cell)
+            }
