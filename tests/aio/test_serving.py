@@ -10,7 +10,6 @@ import pytest
 from tests.aio.worlds import QUICK, SLACK, on_real_loops
 
 from deadpeer.aio import connect_peer, serve_peers
-from deadpeer.aio.settings import NETS
 from deadpeer.core.conversation import Conversation
 from deadpeer.core.hello import Hello
 from deadpeer.core.limits import Limits
@@ -319,7 +318,6 @@ def test_a_server_is_started_once_and_not_at_all_if_it_was_closed_meanwhile(worl
         await server.close()
         with pytest.raises(ConnectionRefusedError):
             await connect_peer(HERE, port)
-        NETS.clear()  # so that there is something to wait for
         server = serve_peers(echo, HERE, 0)
         starting = asyncio.create_task(started(server))
         await asyncio.sleep(0)

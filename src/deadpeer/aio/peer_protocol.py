@@ -234,7 +234,7 @@ class PeerProtocol(Timed, asyncio.Protocol):
             return
         monitor = self.monitor
         if heartbeat.detection > settings.heartbeat.detection:
-            settings.widen(self._transport.get_extra_info("socket"), heartbeat)
+            settings.put_net(self._transport.get_extra_info("socket"), heartbeat)
         monitor.heartbeat = heartbeat
         monitor.row.margin = heartbeat.floor
         self._opened_at = now

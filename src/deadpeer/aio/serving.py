@@ -98,7 +98,6 @@ class Server:
 
     async def _listen(self) -> asyncio.Server:
         self._require_unclosed()
-        self._settings = await self._settings.ready()
         loop = asyncio.get_running_loop()
         create: Any = loop.create_server
         if "path" in self._target:
@@ -303,7 +302,7 @@ def serve_peers(
             cheapest way to serve very many.
         on_change: Called with each peer and change of state.
         detector: An adaptive detector for suspicion, as an empty prototype.
-        safety_net: Whether TCP keepalive and the user timeout are set beneath,
+        safety_net: Whether TCP keepalive is set beneath, wider than the heartbeat,
             twice as patient as the heartbeat.
         **more: Passed on to the loop's ``create_server``, such as ``backlog``,
             ``reuse_port`` or ``sock``.

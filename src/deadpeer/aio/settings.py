@@ -1,11 +1,11 @@
 """What all connections of one server, or one client, have in common."""
 
-import asyncio
 import contextlib
+import functools
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from deadpeer.aio.arguments import (
     require_detector,
@@ -22,18 +22,12 @@ from deadpeer.errors import DeadPeerError
 from deadpeer.kernel.current_platform import this_platform
 from deadpeer.kernel.options import apply
 from deadpeer.policy.heartbeat import Heartbeat
-from deadpeer.policy.keepalive import Keepalive
-from deadpeer.policy.planner import plan
+from deadpeer.policy.safety_net import safety_net
 
 if TYPE_CHECKING:
     from deadpeer.aio.connection import Connection
 
 __all__ = ["NO_DELAY_BYTES", "Settings"]
-
-# The safety net is wider than the heartbeat, so that it never decides first: it
-# is for the day on which this program is stopped and judges nobody.
-SLACK = 2
-NARROWEST = 30.0
 
 # Unsent bytes that the kernel takes, so that a heartbeat does not wait behind
 # megabytes. Two fragments keep a fast line busy.
@@ -48,7 +42,7 @@ class Settings:
     Args:
         heartbeat: My wish; what is in force is agreed with each peer.
         limits: What a peer may ask for.
-        safety_net: Whether TCP keepalive and the user timeout are set underneath.
+        safety_net: Whether the kernel's keepalive is set underneath.
         on_message: Called with each message, in place of ``recv``.
         on_change: Called with each change of state.
         on_made: Called when there is a transport, for whoever keeps count.
@@ -56,7 +50,6 @@ class Settings:
         on_gone: Called when a connection is over, the same.
         detector: A prototype of the detector for suspicion, or None.
         high: Bytes of unread messages at which reading pauses.
-        net: The plan of the safety net, once it is made.
 
     Raises:
         ConfigError: A callback cannot be called or is a coroutine function, or
@@ -73,7 +66,6 @@ class Settings:
     on_gone: "Callable[[Connection], object] | None" = None
     detector: Detector | None = None
     high: int = 64 * 1024
-    net: Keepalive | None = None
     hello: Hello = field(init=False)
 
     def __post_init__(self) -> None:
@@ -83,18 +75,6 @@ class Settings:
         require_plain("on_message", self.on_message, "peer", "message")
         require_plain("on_change", self.on_change, "peer", "change")
         object.__setattr__(self, "hello", announce(self.heartbeat, self.limits))
-
-    async def ready(self) -> Self:
-        """Return these with the safety net, planned beside the loop: it takes long."""
-        if not self.safety_net:
-            return self
-        detection = self.heartbeat.detection
-        if detection not in NETS:
-            net = await asyncio.to_thread(safety_net, detection)
-            if len(NETS) >= MOST_NETS:
-                NETS.clear()
-            NETS[detection] = net
-        return replace(self, net=NETS[detection])
 
     def prepare(self, sock: Any) -> None:
         """
@@ -112,64 +92,25 @@ class Settings:
         if option is not None:
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, option, NO_DELAY_BYTES)
-        if self.net is not None:
-            put_on(sock, self.net)
+        self.put_net(sock, self.heartbeat)
 
-    def widen(self, sock: Any, agreed: Heartbeat) -> None:
+    def put_net(self, sock: Any, heartbeat: Heartbeat) -> None:
         """
-        Take the safety net away from a peer that was granted more than it allows.
+        Put the safety net beneath a heartbeat on a socket, if it takes one.
 
         Args:
             sock: A transport's socket, or None.
-            agreed: What was agreed with the peer.
+            heartbeat: What is in force: what was agreed with the peer may be wider.
         """
-        is_wide = agreed.detection <= widest(self.heartbeat.detection)
-        if is_wide or not self.safety_net or not is_tcp(sock):
+        if not self.safety_net or not is_tcp(sock):
             return
-        put_on(sock, NO_NET)
+        with contextlib.suppress(DeadPeerError, OSError):
+            platform = this_platform()
+            apply(sock, beneath(heartbeat, platform), platform=platform)
 
 
-# The nets by the promise above them, each made once. Few programs have two.
-NETS: dict[float, Keepalive | None] = {}
-MOST_NETS = 64
-NO_NET = Keepalive(on=False, user_timeout=0)
-
-
-def widest(detection: float) -> float:
-    """
-    Return for how many seconds the safety net waits.
-
-    Args:
-        detection: The heartbeat's promise in seconds.
-    """
-    return max(NARROWEST, SLACK * detection)
-
-
-def safety_net(detection: float) -> Keepalive | None:
-    """
-    Return the kernel's settings beneath a heartbeat, or None if there are none.
-
-    Args:
-        detection: The heartbeat's promise in seconds.
-    """
-    try:
-        return plan(within=widest(detection), platform=this_platform()).keepalive
-    except DeadPeerError:
-        return None
-
-
-def put_on(sock: Any, net: Keepalive) -> None:
-    """
-    Put a safety net on a socket, or leave it as it is if it takes none.
-
-    Args:
-        sock: A transport's socket.
-        net: What is put on it.
-    """
-    try:
-        apply(sock, net)
-    except (DeadPeerError, OSError):
-        return
+# A server puts the same one on each connection.
+beneath = functools.lru_cache(maxsize=64)(safety_net)
 
 
 def is_tcp(sock: Any) -> bool:
