@@ -5,7 +5,9 @@ Of thousands of connections the search for their owners takes longest, so it beg
 before anything else is imported; the work itself is in ``ls_work``.
 """
 
-from contextlib import AbstractContextManager, nullcontext
+import gc
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import click
 
@@ -113,7 +115,7 @@ def command(
     unprotected if a death would be noticed later than --within, whether it is
     idle or has data in flight. What may not be seen shows as a question mark.
     """
-    with nullcontext() if replay else begun_search() as search:
+    with without_collecting(), nullcontext() if replay else begun_search() as search:
         from deadpeer.cli.ls_work import Order, list_connections
         from deadpeer.host.listing import Selection
 
@@ -137,6 +139,18 @@ def command(
         found = list_connections(order, search=search)
     if found:
         click.get_current_context().exit(EXIT_FOUND)
+
+
+@contextmanager
+def without_collecting() -> Iterator[None]:
+    """Keep Python from looking for garbage among what lives until the end."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def begun_search() -> AbstractContextManager[OwnersFoundMeanwhile | None]:

@@ -38,7 +38,8 @@ COOKIE_AT = 40
 # State and protocol, namespace, settings and judgement, why they are unseen.
 Key = tuple[tuple[int, int], int, int, int, str]
 
-QUIET = '"timer": null, "unanswered": 0, "unacknowledged": 0, "unread": 0, "rtt_us": '
+QUIET = '"timer":null,"unanswered":0,"unacknowledged":0,"unread":0,"rtt_us":'
+COMPACT = (",", ":")  # megabytes of it are written
 
 
 def as_json(listing: Listing, within: float, *, summary: bool = False) -> Iterator[str]:
@@ -140,11 +141,10 @@ class _Words:
         rtt_us = RTT.unpack_from(info, RTT_AT)[0] if told else "null"
         low, high = COOKIE.unpack_from(raw, COOKIE_AT)
         return (
-            f'{{"inode": {row.inode}, "cookie": {high << 32 | low},'
-            f' "local": {{"host": "{host}", "port": {port}}},'
-            f' "peer": {{"host": "{peer_host}", "port": {peer_port}}},'
-            f' {about}, "fd": {fd}, "other_holders": {others}, {known},'
-            f" {work}{rtt_us}}}"
+            f'{{"inode":{row.inode},"cookie":{high << 32 | low},'
+            f'"local":{{"host":"{host}","port":{port}}},'
+            f'"peer":{{"host":"{peer_host}","port":{peer_port}}},'
+            f'{about},"fd":{fd},"other_holders":{others},{known},{work}{rtt_us}}}'
         )
 
     def _new_about(self, pid: int, seen: Seen) -> str:
@@ -185,13 +185,13 @@ def _work(row: DiagRow) -> str:
     timer = "null"
     if row.timer:
         kind = TIMERS.get(row.timer, str(row.timer))
-        timer = f'{{"kind": "{kind}", "fires_in": {row.expires_ms / 1000}}}'
+        timer = f'{{"kind":"{kind}","fires_in":{row.expires_ms / 1000}}}'
     # Of a listening socket the kernel tells other things there.
     listens = row.state == TcpState.LISTEN
     unacknowledged, unread = (0, 0) if listens else (row.unacknowledged, row.unread)
     return (
-        f'"timer": {timer}, "unanswered": {row.retransmits},'
-        f' "unacknowledged": {unacknowledged}, "unread": {unread}, "rtt_us": '
+        f'"timer":{timer},"unanswered":{row.retransmits},'
+        f'"unacknowledged":{unacknowledged},"unread":{unread},"rtt_us":'
     )
 
 
@@ -218,4 +218,4 @@ def _others(holders: tuple[Holder, ...]) -> str:
 
 def _inside(fields: dict[str, Any]) -> str:
     """Return the fields of an object without its braces."""
-    return json.dumps(fields, allow_nan=False)[1:-1]
+    return json.dumps(fields, allow_nan=False, separators=COMPACT)[1:-1]

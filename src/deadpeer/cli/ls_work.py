@@ -1,16 +1,19 @@
 """What ``deadpeer ls`` does once it is known what is wanted: look, record, print."""
 
-import gc
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
-from deadpeer.errors import AccessDenied, ConfigError
+from deadpeer.errors import (
+    AccessDenied,
+    ConfigError,
+    KernelRefused,
+    UnsupportedError,
+)
 from deadpeer.host.listing import (
     ALL_NAMESPACES,
     HIDDEN,
@@ -69,15 +72,14 @@ def list_connections(
         KernelRefused: It failed in another way.
     """
     require_seconds("within", order.selection.within)
-    with _without_collecting():
-        if order.replay:
-            listing = _replayed(order.replay, order.selection)
-        else:
-            listing = survey(order.selection, processes=2, search=search)
-        if order.record:
-            _record(listing, order.record)
-        _print(listing, order)
-        return _found(listing.rows, order.fail_on)
+    if order.replay:
+        listing = _replayed(order.replay, order.selection)
+    else:
+        listing = survey(order.selection, processes=2, search=search)
+    if order.record:
+        _record(listing, order.record)
+    _print(listing, order)
+    return _found(listing.rows, order.fail_on)
 
 
 def _replayed(path: str, selection: Selection) -> Listing:
@@ -127,8 +129,28 @@ def _print(listing: Listing, order: Order) -> None:
     lines = summary_lines if order.summary else table_lines
     _write(lines(listing))
     click.echo(verdict_line(listing.rows, within))
+    if not order.replay:
+        _write(_attachments())
     for note in notes(listing):
         click.echo(f"note: {note}", err=True)
+
+
+def _attachments() -> Iterator[str]:
+    """Yield what `deadpeer attach` has put before connections to come."""
+    from deadpeer.host.attachments import attached
+
+    try:
+        found = attached()
+    except AccessDenied as error:
+        click.echo(f"note: what is attached is not seen: {error.hint}", err=True)
+        return
+    except (UnsupportedError, KernelRefused):
+        return  # nothing can be
+    if found:
+        from deadpeer.cli.attachment_data import promise, shown
+
+        for one in found:
+            yield f"attached to {shown(one.cgroup)}: {promise(one.terms)}"
 
 
 def _write(lines: Iterable[str]) -> None:
@@ -155,15 +177,3 @@ def _found(rows: tuple[Seen, ...], fail_on: str | None) -> bool:
             capability="CAP_SYS_PTRACE",
         )
     return False
-
-
-@contextmanager
-def _without_collecting() -> Iterator[None]:
-    """Keep Python from looking for garbage among what lives until the end."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
