@@ -135,6 +135,11 @@ def test_a_namespace_that_is_not_there_is_said():
         survey(Selection(netns=("no-such-namespace",)))
 
 
+def test_a_process_that_is_not_there_is_said():
+    with pytest.raises(ConfigError, match="no process 4194305"):
+        survey(Selection(pids=frozenset({4_194_305})))  # more than there may be
+
+
 def test_data_in_flight_without_answers_makes_a_peer_suspect():
     with neighbour(namespace=True) as child:
         child.told("a, b = pair(); c, d = pair(); loopback(False); a.send(b'hello?')")

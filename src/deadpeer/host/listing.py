@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from deadpeer.errors import AccessDenied
+from deadpeer.errors import AccessDenied, ConfigError
 from deadpeer.host.filters import Filter, parse_filter
 from deadpeer.host.judgement import Judge
 from deadpeer.host.seen import Seen
@@ -217,11 +217,25 @@ def _namespaces(
     """Return where to look, and the processes that may be elsewhere."""
     if ALL_NAMESPACES in selection.netns:
         return all_namespaces()
-    names = selection.netns or tuple(map(str, sorted(selection.pids)))
-    if not names:
-        return (own(),), ()
-    found = {space.inode: space for space in map(find_namespace, names)}
-    return tuple(found.values()), ()
+    if selection.netns:
+        found = [find_namespace(name) for name in selection.netns]
+    elif selection.pids:
+        found = [_namespace_of(pid) for pid in sorted(selection.pids)]
+    else:
+        found = [own()]
+    return tuple({space.inode: space for space in found}.values()), ()
+
+
+def _namespace_of(pid: int) -> Namespace:
+    try:
+        return find_namespace(f"/proc/{pid}/ns/net")
+    except ConfigError as error:
+        raise ConfigError(
+            f"there is no process {pid}",
+            hint="list the processes with: ps -e",
+            field="pid",
+            value=pid,
+        ) from error
 
 
 def _members(
