@@ -302,8 +302,8 @@ def serve_peers(
             cheapest way to serve very many.
         on_change: Called with each peer and change of state.
         detector: An adaptive detector for suspicion, as an empty prototype.
-        safety_net: Whether TCP keepalive is set beneath, wider than the heartbeat,
-            twice as patient as the heartbeat.
+        safety_net: Whether TCP keepalive is set beneath,
+            three times as patient as the heartbeat.
         **more: Passed on to the loop's ``create_server``, such as ``backlog``,
             ``reuse_port`` or ``sock``.
 

@@ -44,6 +44,9 @@ def safety_net(heartbeat: Heartbeat, platform: Platform) -> Keepalive:
         heartbeat: Who decides.
         platform: The row of the system.
 
+    Raises:
+        ConfigError: Not with a heartbeat that could be made.
+
     >>> from deadpeer.platforms import LINUX
     >>> safety_net(Heartbeat(interval=20, timeout=10), LINUX)
     Keepalive(idle=30.0, interval=12.0, probes=5, rto_max=15.0, on=True)

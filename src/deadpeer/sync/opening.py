@@ -54,8 +54,8 @@ def connect_peer(
         on_message: Called with each message, in place of ``recv``.
         on_change: Called with each change of state.
         detector: An adaptive detector for suspicion, as an empty prototype.
-        safety_net: Whether TCP keepalive is set beneath, wider than the heartbeat,
-            twice as patient as the heartbeat.
+        safety_net: Whether TCP keepalive is set beneath,
+            three times as patient as the heartbeat.
         **more: Passed on to asyncio's ``create_connection``, such as
             ``local_addr``, ``sock`` or ``happy_eyeballs_delay``.
 
