@@ -6,13 +6,16 @@ import platform
 import struct
 import sys
 import threading
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from tests.host.launched import until
 
 from deadpeer.errors import ConfigError, UnsupportedError
 from deadpeer.kernel.call_filter import MACHINES
-from deadpeer.kernel.seccomp import Desk, Listener, TaskLender, this_machine
+from deadpeer.kernel.seccomp import Desk, Listener, TaskLender
+from deadpeer.kernel.seccomp_support import this_machine
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="system calls of Linux"
@@ -117,6 +120,8 @@ def test_a_thread_that_is_gone_is_told():
     thread.join()
     number = thread.native_id
     assert number
+    # Python does not wait for the kernel to be done with it.
+    until(lambda: not Path(f"/proc/self/task/{number}").exists())
 
     with pytest.raises(ConfigError, match="no process"):
         TaskLender(number)

@@ -42,7 +42,8 @@ from deadpeer.kernel.borrow import Lender
 from deadpeer.kernel.call_filter import Machine, Way, call_filter
 from deadpeer.kernel.current_platform import this_platform
 from deadpeer.kernel.options import apply
-from deadpeer.kernel.seccomp import Desk, Listener, install, this_machine
+from deadpeer.kernel.seccomp import Desk, Listener, install
+from deadpeer.kernel.seccomp_support import this_machine
 from deadpeer.platforms import Platform
 from deadpeer.policy import Keepalive
 

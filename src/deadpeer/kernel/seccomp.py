@@ -20,14 +20,14 @@ import mmap
 import os
 import re
 import struct
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from deadpeer.errors import AccessDenied, KernelRefused, UnsupportedError
+from deadpeer.errors import KernelRefused
 from deadpeer.kernel.borrow import Lender
-from deadpeer.kernel.call_filter import MACHINES, Machine
+from deadpeer.kernel.call_filter import Machine
+from deadpeer.kernel.seccomp_support import refusal
 
 __all__ = [
     "Desk",
@@ -35,13 +35,9 @@ __all__ = [
     "Notification",
     "TaskLender",
     "install",
-    "this_machine",
 ]
 
 SET_MODE_FILTER = 1
-GET_ACTION_AVAIL = 2
-GET_NOTIF_SIZES = 3
-RET_USER_NOTIF = 0x7FC00000
 
 SPEC_ALLOW = 1 << 2  # without it, kernels before 5.16 slow the program down
 NEW_LISTENER = 1 << 3
@@ -65,10 +61,6 @@ PIDFD_THREAD = os.O_EXCL if hasattr(os, "O_EXCL") else 0  # Linux 6.9
 NOTIFICATION = struct.Struct("=QIIIIQ6Q")
 ANSWER = struct.Struct("=QqiI")
 HANDING = struct.Struct("=QIIII")
-
-# Linux tells the listener of the last process's end since 5.9. Without it a helper
-# would stay for ever.
-LEAST_KERNEL = (5, 9)
 
 PAGE = 4096
 
@@ -252,30 +244,6 @@ class TaskLender(Lender):
         return self
 
 
-def this_machine() -> Machine:
-    """
-    Return this machine's row, if its kernel can tell of system calls.
-
-    Raises:
-        UnsupportedError: It cannot, or its numbers are not known here.
-    """
-    if not sys.platform.startswith("linux"):
-        raise _unsupported("this system is not Linux")
-    uname = os.uname()
-    machine = MACHINES.get(uname.machine)
-    if machine is None or struct.calcsize("P") != 8:  # noqa: PLR2004 - 64 bits
-        raise UnsupportedError(
-            f"the system calls of {uname.machine} are not known here",
-            hint=f"it works on {' and '.join(MACHINES)}, with a 64-bit Python",
-            option="seccomp",
-            platform=uname.machine,
-        )
-    if _version(uname.release) < LEAST_KERNEL:
-        raise _unsupported(f"this is Linux {uname.release}")
-    _require_notifications(machine)
-    return machine
-
-
 def install(machine: Machine, program: bytes) -> Listener:
     """
     Put a filter on this process and all that it becomes; it cannot be taken off.
@@ -297,7 +265,7 @@ def install(machine: Machine, program: bytes) -> Listener:
         _libc().prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         number = _set_filter(machine, program)
     if number < 0:
-        raise _refused(-number)
+        raise refusal(-number)
     return Listener(number)
 
 
@@ -314,63 +282,6 @@ def _set_filter(machine: Machine, program: bytes) -> int:
         if number != errno.EINVAL:
             return -number
     return -number
-
-
-def _require_notifications(machine: Machine) -> None:
-    action = ctypes.c_uint32(RET_USER_NOTIF)
-    call = _libc().syscall
-    if call(machine.seccomp, GET_ACTION_AVAIL, 0, ctypes.byref(action)) != 0:
-        number = ctypes.get_errno()
-        if number in (errno.EPERM, errno.EACCES):
-            raise _refused(number)
-        raise _unsupported("this kernel has no seccomp user notification")
-    sizes = (ctypes.c_uint16 * 3)()
-    call(machine.seccomp, GET_NOTIF_SIZES, 0, ctypes.byref(sizes))
-    if tuple(sizes[:2]) != (NOTIFICATION.size, ANSWER.size):
-        raise _unsupported("this kernel has notifications of another shape")
-
-
-def _refused(number: int) -> AccessDenied | KernelRefused:
-    if number in (errno.EPERM, errno.EACCES):
-        return AccessDenied(
-            "a sandbox forbids to supervise system calls",
-            hint="in a container: allow seccomp in its seccomp profile",
-            capability="CAP_SYS_ADMIN",
-        )
-    if number == errno.EBUSY:
-        return KernelRefused(
-            "this process is supervised already: the kernel allows one supervisor",
-            hint="it runs under another `deadpeer run`, or in a container whose"
-            " runtime supervises it",
-            operation="seccomp(SECCOMP_SET_MODE_FILTER)",
-            errno=number,
-        )
-    return KernelRefused(
-        f"the filter is not taken: {os.strerror(number)}",
-        operation="seccomp(SECCOMP_SET_MODE_FILTER)",
-        errno=number,
-    )
-
-
-def _unsupported(why: str) -> UnsupportedError:
-    least = ".".join(map(str, LEAST_KERNEL))
-    return UnsupportedError(
-        f"programs cannot be supervised: {why}",
-        hint=f"it needs Linux {least} or later with CONFIG_SECCOMP_FILTER",
-        option="seccomp",
-    )
-
-
-def _version(release: str) -> tuple[int, ...]:
-    """
-    Return the first two numbers of a kernel's release.
-
-    >>> _version("6.8.0-45-generic"), _version("5.10.1+")
-    ((6, 8), (5, 10))
-    """
-    major, _, rest = release.partition(".")
-    minor = rest.partition(".")[0].partition("-")[0]
-    return tuple(int(part) if part.isdigit() else 0 for part in (major, minor))
 
 
 def _process_of(task: int) -> int:
