@@ -1,6 +1,7 @@
 """``deadpeer attach`` and ``detach``: what people see, and what a script relies on."""
 
 import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -179,6 +180,16 @@ def test_a_name_that_a_terminal_would_obey_is_shown_harmless(needs_cgroups, caps
             shown = capsys.readouterr().out
             assert "\x1b" not in shown
             assert "\\x1b[2J" in shown
+
+
+def test_a_listing_of_connections_shows_what_is_attached(cgroup, capsys):
+    one_process = "ls", "--pid", str(os.getpid())
+
+    assert cgroup.name not in said(capsys, *one_process)
+    run(["attach", cgroup.name, "--within", "10", "--yes"])
+    capsys.readouterr()
+    shown = said(capsys, *one_process)
+    assert f"attached to {cgroup.name}: within 10 s, keepalive on" in shown
 
 
 def test_it_is_attached_when_the_command_has_ended(cgroup):

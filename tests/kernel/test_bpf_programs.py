@@ -10,8 +10,17 @@ from tests.own_cgroups import needs_cgroups
 from deadpeer.errors import KernelRefused
 from deadpeer.kernel import bpf
 from deadpeer.kernel.bpf import Hook
-from deadpeer.kernel.bpf_programs import GUARD, KEEPER, LICENCE, TERMS, guard, keeper
-from deadpeer.kernel.bpf_terms import Counts, Terms, decode, encode, settings
+from deadpeer.kernel.bpf_programs import LICENCE, guard, keeper
+from deadpeer.kernel.bpf_terms import (
+    GUARD,
+    KEEPER,
+    TERMS,
+    Counts,
+    Terms,
+    decode,
+    encode,
+    settings,
+)
 from deadpeer.policy import Keepalive
 
 __all__ = ["needs_cgroups"]

@@ -6,13 +6,8 @@ from typing import Any
 import click
 from rich.text import Text
 
-from deadpeer.cli.attach_words import (
-    attachment_data,
-    attachment_lines,
-    keeping_data,
-    plan_lines,
-    shown,
-)
+from deadpeer.cli.attach_words import attachment_lines, plan_lines
+from deadpeer.cli.attachment_data import attachment_data, keeping_data, shown
 from deadpeer.cli.durations import SECONDS
 from deadpeer.cli.output import print_json, stdout
 from deadpeer.host.attach_plans import Attach, plan_attach

@@ -1,26 +1,16 @@
-"""An attachment in words, and as the objects of ``--json``."""
+"""Attaching and detaching in words: what is going to be done, and what is there."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from rich.text import Text
 
+from deadpeer.cli.attachment_data import promise, shown
 from deadpeer.cli.durations import in_words
 from deadpeer.host.attach_plans import Attach, Detach
 from deadpeer.host.attachments import Attachment
-from deadpeer.host.keeping import Keeping
-from deadpeer.kernel.bpf_terms import Terms
 from deadpeer.kernel.inspection import describe
 
-__all__ = [
-    "attachment_data",
-    "attachment_lines",
-    "detach_lines",
-    "keeping_data",
-    "plan_lines",
-    "promise",
-    "shown",
-]
+__all__ = ["attachment_lines", "detach_lines", "plan_lines"]
 
 FUTURE = (
     "Connections that exist now are not covered, and stay as they are: for those,"
@@ -119,67 +109,3 @@ def attachment_lines(found: Sequence[Attachment]) -> Iterator[Text]:
             yield Text.assemble(
                 ("  settings that the kernel refused: ", "red"), f"{counts.refused}"
             )
-
-
-def shown(name: str) -> str:
-    r"""
-    Return a name without anything that a terminal would obey.
-
-    Args:
-        name: Of a cgroup: whoever makes one may give it any.
-
-    >>> shown("/a\x1b[2J")
-    '/a\\x1b[2J'
-    """
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in name)
-
-
-def promise(terms: Terms) -> str:
-    """
-    Return what is promised, in one line.
-
-    Args:
-        terms: Of an attachment.
-    """
-    within = f"within {in_words(terms.within)}, " if terms.within else ""
-    pinned = ", pinned" if terms.pin else ""
-    return f"{within}{describe(terms.effective)}{pinned}"
-
-
-def attachment_data(found: Attachment | None) -> dict[str, Any] | None:
-    """
-    Return an attachment as an object of JSON.
-
-    Args:
-        found: It, if there is one.
-    """
-    if found is None:
-        return None
-    terms, counts = found.terms, found.terms.counts
-    return {
-        "cgroup": found.cgroup,
-        "within": terms.within,
-        "settings": terms.effective,
-        "pin": terms.pin,
-        "programs": found.programs,
-        "made": counts.made,
-        "accepted": counts.accepted,
-        "refused": counts.refused,
-        "swallowed": counts.swallowed,
-    }
-
-
-def keeping_data(keeping: Keeping | None) -> dict[str, Any] | None:
-    """
-    Return where an attachment is kept, as an object of JSON.
-
-    Args:
-        keeping: The places, if there are any.
-    """
-    if keeping is None:
-        return None
-    return {
-        "unit": keeping.unit,
-        "drop_in": str(keeping.drop_in),
-        "pins": str(keeping.pins),
-    }

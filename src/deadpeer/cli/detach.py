@@ -3,7 +3,8 @@
 import click
 from rich.text import Text
 
-from deadpeer.cli.attach_words import attachment_data, detach_lines, keeping_data
+from deadpeer.cli.attach_words import detach_lines
+from deadpeer.cli.attachment_data import attachment_data, keeping_data
 from deadpeer.cli.output import print_json, stdout
 from deadpeer.host.attach_plans import plan_detach
 from deadpeer.host.attaching import detach

@@ -20,8 +20,8 @@ from deadpeer.host.attach_plans import Attach, Detach
 from deadpeer.host.attachments import NAMES, Attachment, look, opened
 from deadpeer.kernel import bpf
 from deadpeer.kernel.bpf import Hook
-from deadpeer.kernel.bpf_programs import LICENCE, TERMS, guard, keeper
-from deadpeer.kernel.bpf_terms import encode, settings
+from deadpeer.kernel.bpf_programs import LICENCE, guard, keeper
+from deadpeer.kernel.bpf_terms import TERMS, encode, settings
 from deadpeer.kernel.cgroups import Cgroup
 from deadpeer.kernel.current_platform import this_platform
 from deadpeer.kernel.staging import locked

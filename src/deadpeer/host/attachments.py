@@ -16,8 +16,7 @@ from pathlib import Path
 from deadpeer.errors import AccessDenied, KernelRefused
 from deadpeer.kernel import bpf
 from deadpeer.kernel.bpf import Hook
-from deadpeer.kernel.bpf_programs import GUARD, KEEPER
-from deadpeer.kernel.bpf_terms import Terms, decode
+from deadpeer.kernel.bpf_terms import GUARD, KEEPER, Terms, decode
 from deadpeer.kernel.cgroups import Cgroup, all_cgroups, hierarchy
 from deadpeer.kernel.staging import refusal
 
@@ -87,8 +86,12 @@ def attached(top: Path | None = None) -> tuple[Attachment, ...]:
             control groups of version 2 are mounted.
         KernelRefused: The kernel refused in another way.
     """
+    top = hierarchy() if top is None else top
+    # A host has few programs, and may have thousands of cgroups.
+    if not any(_is_keeper(number) for number in bpf.program_ids()):
+        return ()
     found: list[Attachment] = []
-    for cgroup in all_cgroups(hierarchy() if top is None else top):
+    for cgroup in all_cgroups(top):
         try:
             seen = look(cgroup).attachment
         except KernelRefused as error:
@@ -161,10 +164,25 @@ def opened(cgroup: Cgroup) -> Iterator[int]:
         os.close(descriptor)
 
 
+def _is_keeper(number: int) -> bool:
+    try:
+        return _info(number).name == KEEPER
+    except KernelRefused:
+        return False  # it was unloaded meanwhile
+
+
+def _info(number: int) -> bpf.ProgramInfo:
+    program = bpf.program_by_id(number)
+    try:
+        return bpf.info_of(program)
+    finally:
+        os.close(program)
+
+
 def _terms_of(number: int, hook: Hook) -> Terms | None:
     """Return what a program of ours promises; None if it is none of ours."""
     try:
-        program = bpf.program_by_id(number)
+        info = _info(number)
     except KernelRefused:
         return None  # it was taken off meanwhile
     except AccessDenied as error:
@@ -173,10 +191,6 @@ def _terms_of(number: int, hook: Hook) -> Terms | None:
             hint="telling ours from others needs CAP_SYS_ADMIN; run it with sudo",
             capability=error.capability,
         ) from error
-    try:
-        info = bpf.info_of(program)
-    finally:
-        os.close(program)
     if info.name != NAMES[hook]:
         return None
     for number_of_map in info.maps:

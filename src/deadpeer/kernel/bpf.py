@@ -10,8 +10,10 @@ bpf_map_info; kernel/bpf/syscall.c and kernel/bpf/cgroup.c for the errors.
 """
 
 import ctypes
+import errno
 import os
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -32,6 +34,7 @@ __all__ = [
     "open_pin",
     "pin",
     "program_by_id",
+    "program_ids",
     "read_record",
 ]
 
@@ -230,6 +233,27 @@ def attached_ids(cgroup: int, hook: Hook) -> tuple[tuple[int, ...], int]:
     _, answer = call(Command.PROG_QUERY, QUERY, *question)
     *_, flags, _, found = answer
     return tuple(ids[:found]), flags
+
+
+def program_ids() -> Iterator[int]:
+    """
+    Yield the number of every loaded program, lowest first.
+
+    Raises:
+        AccessDenied: It takes CAP_SYS_ADMIN.
+        UnsupportedError: This kernel has no BPF.
+        KernelRefused: The kernel refused in another way.
+    """
+    last = 0
+    while True:
+        try:
+            _, answer = call(Command.PROG_GET_NEXT_ID, NUMBER, last, 0, 0)
+        except KernelRefused as error:
+            if error.errno == errno.ENOENT:
+                return
+            raise
+        last = answer[1]
+        yield last
 
 
 def program_by_id(number: int) -> int:

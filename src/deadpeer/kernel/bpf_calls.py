@@ -48,13 +48,18 @@ class Command(IntEnum):
     OBJ_GET = 7
     PROG_ATTACH = 8
     PROG_DETACH = 9
+    PROG_GET_NEXT_ID = 11
     PROG_GET_FD_BY_ID = 13
     MAP_GET_FD_BY_ID = 14
     OBJ_GET_INFO_BY_FD = 15
     PROG_QUERY = 16
 
 
-BY_NUMBER = (Command.PROG_GET_FD_BY_ID, Command.MAP_GET_FD_BY_ID)
+BY_NUMBER = (
+    Command.PROG_GET_NEXT_ID,
+    Command.PROG_GET_FD_BY_ID,
+    Command.MAP_GET_FD_BY_ID,
+)
 
 
 def call(

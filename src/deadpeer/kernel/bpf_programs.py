@@ -39,12 +39,8 @@ from deadpeer.kernel.bpf_instructions import (
 )
 from deadpeer.kernel.bpf_terms import Setting, counter_at
 
-__all__ = ["GUARD", "KEEPER", "LICENCE", "TERMS", "guard", "keeper"]
+__all__ = ["LICENCE", "guard", "keeper"]
 
-# How bpf(2) shows them; at most 15 characters.
-KEEPER = "deadpeer_keeper"
-GUARD = "deadpeer_guard"
-TERMS = "deadpeer_terms"
 LICENCE = "Dual MIT/GPL"
 
 # Helpers, by their numbers: __BPF_FUNC_MAPPER.

@@ -14,8 +14,11 @@ from deadpeer.platforms import LINUX, Name, Platform
 from deadpeer.policy.keepalive import Keepalive
 
 __all__ = [
+    "GUARD",
+    "KEEPER",
     "KEYS",
     "RECORD_SIZE",
+    "TERMS",
     "Counts",
     "Setting",
     "Terms",
@@ -24,6 +27,11 @@ __all__ = [
     "encode",
     "settings",
 ]
+
+# How bpf(2) shows the programs and their map; at most 15 characters.
+KEEPER = "deadpeer_keeper"
+GUARD = "deadpeer_guard"
+TERMS = "deadpeer_terms"
 
 Key = Literal["on"] | Name
 
