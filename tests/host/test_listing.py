@@ -120,6 +120,33 @@ def test_nothing_said_is_everything():
         assert not Selection(**wish).is_everything
 
 
+def test_sockets_that_are_not_meant_are_left_in_peace(child):
+    near, _ = ends(child)
+    netns = (str(child.pid),)
+    one = Selection(netns=netns, words=("sport", str(near)))
+
+    asked = [
+        survey(one).snapshot.settings.settings,
+        survey(Selection(netns=netns, pids=frozenset({1}))).snapshot.settings.settings,
+        survey(Selection(pids=frozenset({child.pid}))).snapshot.settings.settings,
+        survey(one, whole=True).snapshot.settings.settings,
+    ]
+
+    assert list(map(len, asked)) == [1, 0, 2, 2]
+
+
+def test_a_second_holder_is_a_holder(child):
+    with neighbour() as heir:
+        fds = "fd = os.pidfd_open({}); import ctypes; copy = ctypes.CDLL(None).syscall(438, fd, {}, 0)"
+        heir.told(fds.format(child.pid, child.told("a.fileno()")))
+        wish = Selection(netns=(str(child.pid),), pids=frozenset({heir.pid}))
+
+        (row,) = survey(wish).rows
+
+        assert {pid for pid, _ in row.holders} == {child.pid, heir.pid}
+        assert row.idle == 5
+
+
 def test_all_namespaces_are_looked_into(child):
     with neighbour(namespace=True) as other:
         other.told("c, d = pair()")

@@ -75,7 +75,9 @@ def list_connections(
     if order.replay:
         listing = _replayed(order.replay, order.selection)
     else:
-        listing = survey(order.selection, processes=2, search=search)
+        listing = survey(
+            order.selection, processes=2, search=search, whole=bool(order.record)
+        )
     if order.record:
         _record(listing, order.record)
     _print(listing, order)

@@ -23,10 +23,10 @@ from deadpeer.kernel.namespaces import (
     find_namespace,
     own,
 )
-from deadpeer.kernel.owners import Holder
+from deadpeer.kernel.owners import Holder, Owners
 from deadpeer.kernel.processes import Process
 from deadpeer.kernel.shared_work import OwnersFoundMeanwhile
-from deadpeer.kernel.snapshot import Snapshot, take_snapshot
+from deadpeer.kernel.snapshot import Asked, Snapshot, take_snapshot
 
 __all__ = [
     "ALL_NAMESPACES",
@@ -119,6 +119,7 @@ def survey(
     *,
     processes: int = 1,
     search: OwnersFoundMeanwhile | None = None,
+    whole: bool = False,
 ) -> Listing:
     """
     Look at this host and return the sockets that are meant; nothing is changed.
@@ -127,6 +128,8 @@ def survey(
         selection: Which ones.
         processes: How many may work at it; see ``take_snapshot``.
         search: The search for owners, if it was begun before.
+        whole: Whether the snapshot is to have the settings of the other sockets
+            too, as for a recording. Else those are left in peace.
 
     Raises:
         ConfigError: The filter is none, or a namespace or process is not there.
@@ -137,7 +140,11 @@ def survey(
     chosen = selection.filter
     namespaces, unreadable = _namespaces(selection)
     snapshot = take_snapshot(
-        namespaces, states=chosen.states, processes=processes, search=search
+        namespaces,
+        states=chosen.states,
+        processes=processes,
+        search=search,
+        asked=None if whole else _asked(chosen, selection.pids),
     )
     named = ALL_NAMESPACES not in selection.netns
     if named and snapshot.closed_spaces:
@@ -209,6 +216,20 @@ def service_port(name: str) -> int | None:
         return socket.getservbyname(name, "tcp")
     except OSError:
         return None
+
+
+def _asked(chosen: Filter, pids: frozenset[int]) -> Asked | None:
+    """Return which sockets to ask for their settings."""
+    test = chosen.test
+    if not pids:
+        return None if test is None else lambda row, _: test(row)
+
+    def asked(row: DiagRow, owners: Owners) -> bool:
+        if test is not None and not test(row):
+            return False
+        return any(pid in pids for pid, _ in owners.of(row.inode))
+
+    return asked
 
 
 def _namespaces(

@@ -30,7 +30,10 @@ from deadpeer.kernel.shared_work import OwnersFoundMeanwhile, settings_by_two
 from deadpeer.kernel.sysctl.values import effective_defaults
 from deadpeer.platforms import Defaults
 
-__all__ = ["Snapshot", "Space", "take_snapshot"]
+__all__ = ["Asked", "Snapshot", "Space", "take_snapshot"]
+
+Asked = Callable[[DiagRow, Owners], bool]
+"""Whether a socket is to be asked for its settings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +91,7 @@ def take_snapshot(
     states: int = ALL_STATES,
     processes: int = 1,
     search: OwnersFoundMeanwhile | None = None,
+    asked: Asked | None = None,
 ) -> Snapshot:
     """
     Look at the sockets of this host; nothing is changed.
@@ -103,6 +107,8 @@ def take_snapshot(
             single thread and the machine a second processor.
         search: The search for owners, if it was begun before; a socket that is
             newer than that may then seem to have none.
+        asked: Which sockets to ask for their settings, by row and owners; all if
+            None. The others are left in peace.
 
     Raises:
         UnsupportedError: The kernel cannot list TCP sockets.
@@ -123,7 +129,8 @@ def take_snapshot(
             with search:
                 spaces, closed = _look_at_all(wanted, here, states)
                 owners = search.result()
-        settings = _settings(spaces, owners, settings_by_two if shared else settings_of)
+        ask = settings_by_two if shared else settings_of
+        settings = _settings(spaces, owners, ask, asked)
         return Snapshot(
             kernel=os.uname().release,
             boot_id=_boot_id(),
@@ -189,9 +196,10 @@ def _settings(
     spaces: list[Space],
     owners: Owners,
     ask: Callable[[list[Wanted]], SettingsOf],
+    asked: Asked | None,
 ) -> SettingsOf:
     """
-    Ask every socket that has a holder.
+    Ask every socket that is to be asked and has a holder.
 
     A subflow of Multipath TCP cannot be borrowed: its inode, and the descriptor
     found by that, are those of the whole connection, which hands its options on
@@ -206,7 +214,7 @@ def _settings(
     first = owners.first
     for row in rows:
         holder = first.get(row.inode)
-        if holder is None:
+        if holder is None or not (asked is None or asked(row, owners)):
             continue
         if row.ulp_info and row.is_mptcp:
             subflows.append(row)
