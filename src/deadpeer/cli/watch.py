@@ -94,9 +94,10 @@ def command(
     Watch connections: which become suspect, die, recover, or appear unprotected.
 
     On a terminal it is a screen on which connections can be sorted, filtered,
-    followed, and fixed or ended after a question. Elsewhere, with --json or
-    --output, it writes one line of JSON for each change until SIGTERM; SIGHUP
-    has it read its rules again. FILTER is written as for ss(8).
+    followed, and fixed or ended after a question. Elsewhere, and with any of
+    --json, --output, --metrics, --on and --webhook, it writes one line of JSON
+    for each change until SIGTERM; SIGHUP has it read its rules again. FILTER is
+    written as for ss(8).
 
     Watching changes nothing.
 
@@ -126,8 +127,12 @@ def command(
     address = None
     if metrics:
         address = _metrics_address(metrics)
-    if not (as_json or output or metrics) and sys.stdout.isatty():
-        from deadpeer.cli.watch_screen import run_screen
+    is_service = as_json or output or metrics or found.on or found.webhooks
+    if not is_service and sys.stdout.isatty():
+        try:
+            from deadpeer.cli.watch_screen import run_screen
+        except ModuleNotFoundError as error:
+            raise _missing("the screen", "textual", "watch", error) from error
 
         run_screen(found, every=every)
         return
@@ -140,9 +145,17 @@ def _metrics_address(text: str) -> tuple[str, int]:
     try:
         from deadpeer.host.metrics import parse_address
     except ModuleNotFoundError as error:
-        raise MissingExtra(
-            "--metrics needs prometheus_client, which is not installed",
-            hint="pip install 'deadpeer[metrics]'",
-            extra="metrics",
-        ) from error
+        raise _missing("--metrics", "prometheus_client", "metrics", error) from error
     return parse_address(text)
+
+
+def _missing(
+    what: str, module: str, extra: str, error: ModuleNotFoundError
+) -> Exception:
+    if (error.name or "").partition(".")[0] != module:
+        return error
+    return MissingExtra(
+        f"{what} needs {module}, which is not installed",
+        hint=f"pip install 'deadpeer[{extra}]'",
+        extra=extra,
+    )

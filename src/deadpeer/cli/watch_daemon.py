@@ -20,6 +20,7 @@ from typing import Self, TextIO
 
 import click
 
+from deadpeer.cli.watch_lines import hidden_words
 from deadpeer.cli.watch_rules import Rules
 from deadpeer.errors import ConfigError, DeadPeerError, KernelRefused
 from deadpeer.host.changes import Change, ChangeKind, as_data
@@ -122,10 +123,7 @@ def summary(watcher: Watcher) -> str:
         f" {unprotected} unprotected, {suspect} suspect"
     )
     if watcher.unreadable:
-        said += (
-            f"; {watcher.unreadable} processes may not be looked into, which takes"
-            " CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
-        )
+        said += f"; {hidden_words(watcher.unreadable)}"
     if watcher.closed:
         said += (
             f"; {len(watcher.closed)} network namespaces may not be entered, which"

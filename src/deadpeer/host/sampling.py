@@ -213,6 +213,18 @@ class Sampler:
             for cookie, made in space.connections.items():
                 yield namespace, cookie, rows[cookie], made
 
+    def find(self, namespace: int, cookie: bytes) -> tuple[DiagRow, Connection] | None:
+        """
+        Return one connection that is watched; None if it is not, or is gone.
+
+        Args:
+            namespace: The number of its network namespace.
+            cookie: Which.
+        """
+        space = self._spaces.get(namespace)
+        made = space and space.connections.get(cookie)
+        return (space.rows[cookie], made) if space and made else None
+
     def _is_match(self, row: DiagRow) -> bool:
         return row.state in CONNECTED and self._matches(row)
 

@@ -24,6 +24,7 @@ from deadpeer.host.judgement import Judge
 from deadpeer.host.learning import Learner
 from deadpeer.host.listing import ALL_NAMESPACES, Selection
 from deadpeer.host.sampling import Sampler
+from deadpeer.host.targets import Target
 from deadpeer.kernel.diag import Diag
 from deadpeer.kernel.diag_rows import COOKIE_AT, TCP, DiagRow
 from deadpeer.kernel.namespaces import (
@@ -33,6 +34,7 @@ from deadpeer.kernel.namespaces import (
     in_namespace,
     own,
 )
+from deadpeer.kernel.owners import Holder
 from deadpeer.kernel.sysctl.values import effective_defaults
 from deadpeer.kernel.tcp_info import CONNECTED
 from deadpeer.kernel.timeout_counter import TimeoutCounter
@@ -158,15 +160,30 @@ class Watcher:
         self.took = self._clock() - began
         return changes
 
-    def namespace(self, number: int) -> Namespace | None:
+    def target(self, namespace: int, cookie: bytes) -> Target | None:
         """
-        Return a namespace that is watched; None if it is gone.
+        Return a connection as those take it who change or end it; None if it is gone.
 
         Args:
-            number: Its inode.
+            namespace: The number of its network namespace.
+            cookie: Which.
         """
-        space = self._spaces.get(number)
-        return space.namespace if space else None
+        space = self._spaces.get(namespace)
+        found = self.sampler.find(namespace, cookie)
+        if not space or not found:
+            return None
+        row, made = found
+        about = made.about
+        held = about is not None and about.fd >= 0
+        return Target(
+            namespace=space.namespace,
+            row=row,
+            holders=(Holder(about.who.pid, about.fd),) if about and held else (),
+            process=about.who.process if about else "",
+            hidden=bool(row.inode and not held),
+            defaults=space.judge.defaults,
+            reason=about.judgement.reason if about else "",
+        )
 
     def _ask_some_again(self) -> None:
         some = list(islice(self._again, len(self.sampler) // ROUND + 1))
