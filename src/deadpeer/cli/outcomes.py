@@ -43,7 +43,12 @@ def line(outcome: Outcome, who: object, what: str) -> Text:
         what: What was or would be changed, or why not; may be empty.
     """
     word = Text(f"{outcome:<{WIDTH}}", style=STYLES[outcome])
-    return Text.assemble(word, f"{who}", f": {what}" if what else "")
+    return Text.assemble(word, _harmless(f"{who}: {what}" if what else f"{who}"))
+
+
+def _harmless(text: str) -> str:
+    """A process can give itself any name, one that a terminal would obey, too."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
 def change_words(before: Keepalive, after: Keepalive) -> str:

@@ -11,12 +11,11 @@ Source: Linux pidfd_getfd(2), tcp(7); net/ipv4/tcp_timer.c, tcp_set_keepalive();
 net/ipv4/tcp.c, tcp_sock_set_keepidle_locked().
 """
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 from deadpeer.errors import DeadPeerError, KernelRefused, UnsupportedError
+from deadpeer.host.goals import Goal, merged, worst_of
 from deadpeer.host.held import held
 from deadpeer.host.outcomes import Outcome, outcome_of
 from deadpeer.host.records import FixRecord, RecordedSocket, values_of
@@ -25,74 +24,28 @@ from deadpeer.kernel.current_platform import this_platform
 from deadpeer.kernel.diag_rows import DiagRow
 from deadpeer.kernel.evidence import read_tcp_info
 from deadpeer.kernel.options import apply
-from deadpeer.kernel.protection import planned
 from deadpeer.kernel.registers import Reading, read
 from deadpeer.kernel.sysctl.place import boot_id
 from deadpeer.kernel.tcp_info import CONNECTED, TcpState
 from deadpeer.kernel.tcp_table import Timer
-from deadpeer.platforms import Defaults, Platform
-from deadpeer.policy import Keepalive, Plan, assess
+from deadpeer.platforms import Platform
+from deadpeer.policy import Keepalive
 
 __all__ = ["Fix", "Goal", "carry_out", "plan_fixes", "record_of"]
 
-# Round trips are planned for in steps, so that thousands of connections share a
-# few plans; in seconds.
-STEP = 0.05
 # How much later than its settings allow a timer may show, in seconds: ticks, and
 # the time between two looks. So `deadpeer ls` has it, too.
 TOLERANCE = 1.0
 # The states in which the kernel keeps a keepalive timer armed.
 # Source: Linux net/ipv4/tcp_timer.c, tcp_keepalive_timer().
 TIMED = frozenset({TcpState.ESTABLISHED, TcpState.CLOSE_WAIT})
+FIXABLE = CONNECTED | {TcpState.LISTEN, TcpState.SYN_SENT}
 
 CHANGED = "its program changed its options just now; plan again"
 NOT_ARMED = (
     "the options are set, and the kernel does not show a timer that fires in time;"
     " undo puts the old ones back"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Goal:
-    """
-    What is wanted of every socket.
-
-    Args:
-        within: Seconds from a peer's death to the error.
-        rtt: The longest round trip of the paths, in seconds; None takes a usual
-            one, or what a connection has measured if that is longer.
-        allow_stalled_reader: Never end a live peer for not reading.
-    """
-
-    within: float
-    rtt: float | None = None
-    allow_stalled_reader: bool = False
-
-    def settings(
-        self, *, measured: float | None, defaults: Defaults, platform: Platform
-    ) -> Plan:
-        """
-        Return the settings that reach it, and what else they mean.
-
-        Args:
-            measured: The round trip that the kernel has measured, in seconds.
-            defaults: The settings of the socket's namespace.
-            platform: The row of the system.
-
-        Raises:
-            ConfigError: No settings reach it on this path.
-            UnsupportedError: The platform can give no promise.
-        """
-        if measured is not None:
-            measured = math.ceil(measured / STEP) * STEP
-        return planned(
-            within=self.within,
-            rtt=self.rtt,
-            measured=measured,
-            platform=platform,
-            defaults=defaults,
-            allow_stalled_reader=self.allow_stalled_reader,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,13 +116,18 @@ def _plan(target: Target, goal: Goal, platform: Platform) -> Fix:
     if row.is_mptcp:
         why = "Multipath TCP takes no user timeout; use heartbeats"
         return plain.ended(Outcome.UNSUPPORTED, why, error=UnsupportedError(why))
-    if row.state not in CONNECTED and row.state not in {
-        TcpState.LISTEN,
-        TcpState.SYN_SENT,
-    }:
+    if target.is_closed:
+        return plain.ended(Outcome.GONE, "its program has closed it")
+    if row.state not in FIXABLE:
         return _refused(plain, "there is no peer that could die")
     if not target.holders:
         return _refused(plain, unreachable(target))
+    return _looked_at(plain, goal, platform)
+
+
+def _looked_at(plain: Fix, goal: Goal, platform: Platform) -> Fix:
+    """Plan for one socket that a program holds."""
+    target = plain.target
     try:
         with held(target) as sock:
             if sock is None:
@@ -195,12 +153,12 @@ def _compared(
         )
     except DeadPeerError as error:
         return known.ended(outcome_of(error), error.message, error=error)
-    worst = _worst(before, made.rtt, target.defaults, platform)
+    worst = worst_of(before, made.rtt, target.defaults, platform)
     if worst <= goal.within and not _armed_late(target.row, before):
         why = f"a death is noticed within {worst:.3g} s"
         return known.ended(Outcome.ALREADY, why)
-    after = _merged(before, made.keepalive, platform)
-    if _worst(after, made.rtt, target.defaults, platform) > goal.within:
+    after = merged(before, made.keepalive, platform)
+    if worst_of(after, made.rtt, target.defaults, platform) > goal.within:
         return _refused(known, "what its program has set does not go with the promise")
     return replace(
         known,
@@ -225,24 +183,6 @@ def _refused(fix: Fix, why: DeadPeerError | str) -> Fix:
     return fix.ended(Outcome.REFUSED, why, error=error)
 
 
-@lru_cache(maxsize=1024)
-def _worst(
-    keepalive: Keepalive, rtt: float, defaults: Defaults, platform: Platform
-) -> float:
-    return assess(keepalive, rtt=rtt, defaults=defaults, platform=platform).worst
-
-
-def _merged(before: Keepalive, wanted: Keepalive, platform: Platform) -> Keepalive:
-    """Return what is in force once *wanted* is set."""
-    rounded = wanted.rounded(platform)
-    given = {
-        name: value
-        for name in ("idle", "interval", "probes", "user_timeout", "rto_max")
-        if (value := getattr(rounded, name)) is not None
-    }
-    return replace(before, **given, on=True)
-
-
 def _armed_late(row: DiagRow, keepalive: Keepalive) -> bool:
     """Tell whether the armed timer is one of older settings."""
     allowed = max(keepalive.idle or 0, keepalive.interval or 0)
@@ -261,6 +201,9 @@ def record_of(fixes: Iterable[Fix], goal: Goal, *, made_at: str) -> FixRecord:
         fixes: The plan.
         goal: What it is for.
         made_at: The time, in UTC, as ISO 8601 has it.
+
+    Raises:
+        UnsupportedError: This platform has none of the options.
     """
     return FixRecord(
         made_at=made_at,
@@ -293,10 +236,14 @@ def carry_out(fixes: Sequence[Fix]) -> tuple[Fix, ...]:
     """
     Do what is planned, and say of each socket what came of it.
 
-    Its record has to be written before.
+    Its record has to be written before. What fails for one socket is its outcome.
 
     Args:
         fixes: The plan.
+
+    Raises:
+        UnsupportedError: This platform has none of the options.
+        ConfigError: The plan is of another platform.
     """
     platform = this_platform()
     done = [

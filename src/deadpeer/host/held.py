@@ -41,6 +41,7 @@ def held(target: Target) -> Iterator[socket.socket | None]:
         A socket to read and set options of, closed again afterwards.
 
     Raises:
+        NotTcp: It is no TCP socket, or was closed by this process meanwhile.
         AccessDenied: None of its programs may be looked into.
         UnsupportedError: It is a Multipath TCP socket, or this is not Linux 5.6.
         KernelRefused: No descriptor is left to work with.

@@ -84,6 +84,7 @@ def carry_out(kills: Sequence[Kill], *, suspects: bool = False) -> tuple[Kill, .
 
     Raises:
         AccessDenied: It takes CAP_NET_ADMIN; nothing was ended.
+        KernelRefused: This system has no network namespaces.
     """
     spaces = {kill.target.namespace.inode: kill.target.namespace for kill in kills}
     came: dict[int, Kill] = {}

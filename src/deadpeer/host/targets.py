@@ -29,6 +29,9 @@ NEEDS_PTRACE = (
     "it needs CAP_SYS_PTRACE; run the command with sudo, or name fewer sockets"
 )
 
+# Connections that no program has accepted yet.
+NEW = (TcpState.SYN_RECV, TcpState.NEW_SYN_RECV)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
@@ -62,6 +65,12 @@ class Target:
     def is_listening(self) -> bool:
         """Whether it waits for connections."""
         return self.row.state == TcpState.LISTEN
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether its program has closed it, and the kernel ends it by itself."""
+        accepted = self.row.state not in (TcpState.ESTABLISHED, *NEW)
+        return not self.row.inode and accepted
 
     @property
     def local(self) -> str:
@@ -187,7 +196,7 @@ def unreachable(target: Target) -> DeadPeerError | str:
         )
     if target.row.inode:
         return "no program was found that holds it"
-    return "no program holds it (yet, or any more): the kernel has it to itself"
+    return "its program has not accepted it yet"
 
 
 def rows_now(namespaces: Mapping[int, Namespace]) -> dict[tuple[int, bytes], DiagRow]:

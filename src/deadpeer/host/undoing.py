@@ -13,7 +13,7 @@ TCP_KEEPINTVL and TCP_KEEPCNT.
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -109,7 +109,7 @@ def plan_undo(record: FixRecord, *, force: bool = False) -> tuple[Undo, ...]:
     if out_of_sight:
         for item in record.sockets:
             _require_visible(item, spaces)
-    rows = rows_now(spaces)
+    rows = {(netns, row.cookie): row for (netns, _), row in rows_now(spaces).items()}
     owners = find_owners()
     platform = this_platform()
     return tuple(
@@ -138,18 +138,11 @@ def _require_visible(item: RecordedSocket, spaces: dict[int, Namespace]) -> None
 def _found(
     item: RecordedSocket,
     spaces: dict[int, Namespace],
-    rows: dict[tuple[int, bytes], DiagRow],
+    rows: dict[tuple[int, int], DiagRow],
     owners: Owners,
 ) -> Target | None:
-    row = next(
-        (
-            row
-            for (netns, _), row in _of_cookie(rows, item.cookie)
-            if netns == item.netns and row.inode in (0, item.inode)
-        ),
-        None,
-    )
-    if row is None:
+    row = rows.get((item.netns, item.cookie))
+    if row is None or row.inode not in (0, item.inode):
         return None
     return Target(
         namespace=spaces[item.netns],
@@ -164,7 +157,7 @@ def _plan(
     item: RecordedSocket, target: Target | None, platform: Platform, *, force: bool
 ) -> Undo:
     plain = Undo(item=item, outcome=Outcome.PLANNED, target=target)
-    if target is None:
+    if target is None or target.is_closed:
         return plain.ended(Outcome.GONE, "it is closed")
     if not target.holders:
         why = unreachable(target)
@@ -200,18 +193,15 @@ def _is_as_set(key: str, value: int, now: dict[str, int], platform: Platform) ->
     return key in now and value <= now[key] <= value + grain
 
 
-def _of_cookie(
-    rows: dict[tuple[int, bytes], DiagRow], cookie: int
-) -> Iterable[tuple[tuple[int, bytes], DiagRow]]:
-    return ((key, row) for key, row in rows.items() if row.cookie == cookie)
-
-
 def carry_out(undos: Sequence[Undo]) -> tuple[Undo, ...]:
     """
     Put back what is planned, and say of each socket what came of it.
 
     Args:
         undos: The plan.
+
+    Raises:
+        UnsupportedError: This platform has none of the options.
     """
     platform = this_platform()
     return tuple(
@@ -253,6 +243,9 @@ def settings_of(values: Mapping[str, int]) -> Keepalive:
 
     Args:
         values: In the kernel's units by our names, and the switch as ``on``.
+
+    Raises:
+        UnsupportedError: This platform has none of the options.
     """
     return _reading(values).keepalive(this_platform())
 
