@@ -77,7 +77,7 @@ def in_child(action) -> int:
 
 def test_a_plan_changes_nothing():
     with own_cgroup() as cgroup:
-        planned = plan_attach(cgroup.name, within=10, pin=True)
+        planned = plan_attach(cgroup.name, within=20, pin=True)
 
         assert planned.before is None
         assert not planned.is_done
@@ -88,21 +88,21 @@ def test_a_plan_changes_nothing():
 @pytest.mark.parametrize("pin", [False, True])
 def test_what_is_attached_is_listed_with_its_values(pin):
     with own_cgroup() as cgroup:
-        planned = plan_attach(cgroup.name, within=10, pin=pin)
+        planned = plan_attach(cgroup.name, within=20, pin=pin)
         done = attach(planned)
         seen = found(cgroup)
 
         assert seen is not None
         assert seen.terms.effective == planned.terms.effective
-        assert (seen.terms.within, seen.terms.pin) == (10, pin)
+        assert (seen.terms.within, seen.terms.pin) == (20, pin)
         assert seen.programs == done.programs
         assert len(seen.programs) == 1 + pin
 
 
 def test_attaching_the_same_again_changes_nothing():
     with own_cgroup() as cgroup:
-        first = attach(plan_attach(cgroup.name, within=10))
-        again = plan_attach(cgroup.name, within=10)
+        first = attach(plan_attach(cgroup.name, within=20))
+        again = plan_attach(cgroup.name, within=20)
 
         assert again.is_done
         assert attach(again).programs == first.programs
@@ -111,40 +111,40 @@ def test_attaching_the_same_again_changes_nothing():
 @pytest.mark.parametrize(("before", "after"), [(False, True), (True, False)])
 def test_attaching_with_other_values_replaces_ours(before, after):
     with own_cgroup() as cgroup:
-        old = attach(plan_attach(cgroup.name, within=10, pin=before))
-        planned = plan_attach(cgroup.name, within=20, pin=after)
+        old = attach(plan_attach(cgroup.name, within=20, pin=before))
+        planned = plan_attach(cgroup.name, within=30, pin=after)
         new = attach(planned)
         seen = found(cgroup)
 
         assert planned.before is not None
-        assert planned.before.terms.within == 10
+        assert planned.before.terms.within == 20
         assert seen is not None
         assert seen.programs == new.programs
         assert set(new.programs).isdisjoint(old.programs)
-        assert (seen.terms.within, seen.terms.pin) == (20, after)
+        assert (seen.terms.within, seen.terms.pin) == (30, after)
 
 
 def test_half_of_what_was_wanted_is_not_taken_for_the_whole():
     with own_cgroup() as cgroup:
-        attach(plan_attach(cgroup.name, within=10, pin=True))
+        attach(plan_attach(cgroup.name, within=20, pin=True))
         [number] = look(cgroup).ours[Hook.SETSOCKOPT]
         program = bpf.program_by_id(number)
         with opened(cgroup) as folder:
             bpf.detach(program, folder, Hook.SETSOCKOPT)
         os.close(program)
-        again = plan_attach(cgroup.name, within=10, pin=True)
+        again = plan_attach(cgroup.name, within=20, pin=True)
 
         assert not again.is_done
         assert len(attach(again).programs) == 2
-        assert plan_attach(cgroup.name, within=10, pin=True).is_done
+        assert plan_attach(cgroup.name, within=20, pin=True).is_done
 
 
 def test_programs_of_others_stay_whatever_their_name():
     with own_cgroup() as cgroup:
         others = {add_stranger(cgroup), add_stranger(cgroup, "deadpeer_keeper")}
-        planned = plan_attach(cgroup.name, within=10)
+        planned = plan_attach(cgroup.name, within=20)
         attach(planned)
-        attach(plan_attach(cgroup.name, within=20))
+        attach(plan_attach(cgroup.name, within=30))
 
         assert planned.others == 2
         assert planned.before is None
@@ -163,15 +163,15 @@ def test_a_program_that_allows_no_company_is_an_error_that_says_so():
         os.close(program)
 
         with pytest.raises(KernelRefused, match="allows none beside it"):
-            plan_attach(cgroup.name, within=10)
+            plan_attach(cgroup.name, within=20)
         with pytest.raises(KernelRefused, match="a cgroup above allows none"):
-            attach(plan_attach(inner.name, within=10))
+            attach(plan_attach(inner.name, within=20))
         assert found(inner) is None
 
 
 def test_detaching_removes_what_was_attached_and_says_if_there_is_nothing():
     with own_cgroup() as cgroup:
-        attach(plan_attach(cgroup.name, within=10, pin=True))
+        attach(plan_attach(cgroup.name, within=20, pin=True))
         planned = plan_detach(cgroup.name)
         detach(planned)
 
@@ -183,17 +183,17 @@ def test_detaching_removes_what_was_attached_and_says_if_there_is_nothing():
 
 def test_the_kin_of_a_cgroup_are_shown():
     with own_cgroup() as outer, own_cgroup(inside=outer) as inner:
-        attach(plan_attach(outer.name, within=10))
-        below = plan_attach(inner.name, within=20)
+        attach(plan_attach(outer.name, within=20))
+        below = plan_attach(inner.name, within=30)
         attach(below)
-        above = plan_attach(outer.name, within=30)
+        above = plan_attach(outer.name, within=40)
 
         assert [one.cgroup for one in below.relatives] == [outer.name]
         assert [one.cgroup for one in above.relatives] == [inner.name]
 
 
 @pytest.mark.parametrize("pin", [False, True])
-@pytest.mark.parametrize("before", [None, 20.0])
+@pytest.mark.parametrize("before", [None, 30.0])
 def test_a_failure_half_way_puts_back_what_was_there(monkeypatch, before, pin):
     with own_cgroup() as cgroup:
         if before:
@@ -208,7 +208,7 @@ def test_a_failure_half_way_puts_back_what_was_there(monkeypatch, before, pin):
                 return real(folder, hook)
             return (), 0
 
-        planned = plan_attach(cgroup.name, within=10, pin=pin)
+        planned = plan_attach(cgroup.name, within=20, pin=pin)
         monkeypatch.setattr(bpf, "attached_ids", failing)
         with pytest.raises(KernelRefused, match="is not there"):
             attach(planned)
@@ -219,9 +219,9 @@ def test_a_failure_half_way_puts_back_what_was_there(monkeypatch, before, pin):
 
 def test_the_root_is_refused():
     with pytest.raises(ConfigError, match="root of all control groups"):
-        plan_attach("/", within=10)
+        plan_attach("/", within=20)
     with pytest.raises(ConfigError, match="root of all control groups"):
-        plan_attach(str(hierarchy()), within=10)
+        plan_attach(str(hierarchy()), within=20)
 
 
 def test_a_promise_that_cannot_be_kept_is_refused():
@@ -236,7 +236,7 @@ def test_without_privileges_the_capability_is_named_and_nothing_is_changed():
 
         def tried() -> int:
             try:
-                attach(plan_attach(cgroup.name, within=10))
+                attach(plan_attach(cgroup.name, within=20))
             except AccessDenied as error:
                 return 0 if "CAP_BPF and CAP_NET_ADMIN" in str(error) else 1
             return 2
@@ -250,7 +250,7 @@ def test_two_capabilities_are_enough_to_attach():
 
         def tried() -> int:
             with_capabilities(CAP_BPF, CAP_NET_ADMIN)
-            attach(plan_attach(cgroup.name, within=10, pin=True))
+            attach(plan_attach(cgroup.name, within=20, pin=True))
             return 0
 
         assert in_child(tried) == 0
@@ -266,7 +266,7 @@ def test_one_of_the_two_is_not(kept):
         def tried() -> int:
             with_capabilities(*kept)
             try:
-                attach(plan_attach(cgroup.name, within=10))
+                attach(plan_attach(cgroup.name, within=20))
             except AccessDenied:
                 return 0
             return 1
@@ -277,7 +277,7 @@ def test_one_of_the_two_is_not(kept):
 
 def test_telling_ours_from_others_takes_a_third():
     with own_cgroup() as cgroup:
-        attach(plan_attach(cgroup.name, within=10))
+        attach(plan_attach(cgroup.name, within=20))
 
         def tried() -> int:
             with_capabilities(CAP_BPF, CAP_NET_ADMIN)
@@ -302,7 +302,7 @@ far = server.accept()[0]
 @pytest.mark.netns
 def test_both_ends_of_every_family_are_covered():
     with own_cgroup() as cgroup, neighbour(namespace=True) as child:
-        planned = plan_attach(cgroup.name, within=10)
+        planned = plan_attach(cgroup.name, within=20)
         attach(planned)
         (cgroup.folder / "cgroup.procs").write_text(str(child.pid))
         wanted = planned.plan.keepalive
@@ -324,7 +324,7 @@ def test_a_listener_that_was_there_before_is_covered_and_its_connections_are_not
         child.told("server = socket.create_server(('127.0.0.1', 0))")
         connect = "socket.create_connection(server.getsockname())"
         child.told(f"old = {connect}\nold_far = server.accept()[0]")
-        attach(plan_attach(cgroup.name, within=10))
+        attach(plan_attach(cgroup.name, within=20))
         child.told(f"new = {connect}\nnew_far = server.accept()[0]")
         on = {
             name: child.told(f"{name}.getsockopt(1, 9)")
@@ -336,7 +336,7 @@ def test_a_listener_that_was_there_before_is_covered_and_its_connections_are_not
 
 def test_a_cgroup_that_is_gone_is_an_error():
     with own_cgroup() as cgroup:
-        planned = plan_attach(cgroup.name, within=10)
+        planned = plan_attach(cgroup.name, within=20)
     with pytest.raises(KernelRefused) as caught:
         attach(planned)
 
@@ -346,7 +346,7 @@ def test_a_cgroup_that_is_gone_is_an_error():
 def test_it_is_not_kept_where_systemd_does_not_run(tmp_path: Path):
     with own_cgroup(".service") as cgroup:
         places = Places(bpf=tmp_path, units=tmp_path, systemd=tmp_path / "absent")
-        planned = plan_attach(cgroup.name, within=10, places=places)
+        planned = plan_attach(cgroup.name, within=20, places=places)
 
         assert planned.keeping is None
         assert "systemd does not run here" in planned.unkept

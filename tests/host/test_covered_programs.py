@@ -32,7 +32,7 @@ __all__ = ["needs_cgroups"]
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow]
 
-WITHIN = 6.0
+WITHIN = 8.0
 PORT = 7000
 WAITS = """
 import socket, sys

@@ -158,22 +158,22 @@ with own_cgroup(".service") as cgroup:
     def attached(within, pin, places=places):
         return attach(plan_attach(cgroup.name, within=within, pin=pin, places=places))
 
-    attached(10, True)
+    attached(20, True)
     fact("kept", [f.replace(cgroup.unit, "UNIT") for f in files()])
-    fact("done", plan_attach(cgroup.name, within=10, pin=True, places=places).is_done)
+    fact("done", plan_attach(cgroup.name, within=20, pin=True, places=places).is_done)
     next(places.bpf.rglob("keeper")).unlink()
-    fact("unpinned", plan_attach(cgroup.name, within=10, pin=True, places=places).is_done)
-    attached(10, True)
+    fact("unpinned", plan_attach(cgroup.name, within=20, pin=True, places=places).is_done)
+    attached(20, True)
     restart(cgroup)
     fact("restarted", promised(cgroup))
-    attached(20, False)
+    attached(30, False)
     fact("changed", promised(cgroup))
     restart(cgroup)
     fact("changed, restarted", promised(cgroup))
     before = files()
     (top / "file").touch()
     try:
-        attached(30, True, replace(places, units=top / "file"))
+        attached(40, True, replace(places, units=top / "file"))
     except DeadPeerError as error:
         fact("refused", str(error))
     fact("put back", (promised(cgroup), files() == before))
@@ -183,7 +183,7 @@ with own_cgroup(".service") as cgroup:
     detach(planned)
     fact("removed", files())
     cgroup.folder.mkdir()
-    attached(10, True)
+    attached(20, True)
     fact("files", len(detach(plan_detach(cgroup.name, places=places))))
     fact("left", (promised(cgroup), files()))
 """
@@ -211,11 +211,11 @@ def test_an_attachment_outlives_the_restart_of_its_unit(tmp_path):
     assert [Path(file).name for file in facts["kept"][2:4]] == ["guard", "keeper"]
     assert facts["done"]
     assert not facts["unpinned"]
-    assert facts["restarted"] == (10.0, True)
-    assert facts["changed"] == (20.0, False)
-    assert facts["changed, restarted"] == (20.0, False)
+    assert facts["restarted"] == (20.0, True)
+    assert facts["changed"] == (30.0, False)
+    assert facts["changed, restarted"] == (30.0, False)
     assert "cannot write" in facts["refused"]
-    assert facts["put back"] == ((20.0, False), True)
+    assert facts["put back"] == ((30.0, False), True)
     assert facts["stopped"] == (None, None, False)
     assert facts["removed"] == []
     assert facts["files"] == 3
