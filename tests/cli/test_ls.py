@@ -9,8 +9,12 @@ from typing import Any
 import pytest
 from tests.neighbours import as_nobody, neighbour
 
+from deadpeer.cli import ls_work
 from deadpeer.cli.ls import EXIT_FOUND
+from deadpeer.cli.ls_json import as_json, as_json_by_two
 from deadpeer.cli.root import run
+from deadpeer.host.listing import Listing, Selection, select
+from deadpeer.kernel.recording import decode_snapshot
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 RECORDING = RECORDINGS / "linux-6.18.recording"
@@ -121,6 +125,32 @@ def test_every_string_of_a_process_is_escaped(capsys):
 
     assert {row["process"] for row in data["connections"]} == {'a"\\\n\x1bz'}
     assert "\x1b" not in capsys.readouterr().out.replace("\x1b[0m", "")
+
+
+def test_two_processes_say_what_one_says():
+    snapshot = decode_snapshot(RECORDING.read_bytes())
+    selection = Selection(words=("state", "all"))
+    listing = Listing(rows=select(snapshot, selection), snapshot=snapshot)
+
+    by_two = "".join(as_json_by_two(snapshot, selection))
+
+    assert json.loads(by_two) == json.loads("".join(as_json(listing, 60.0)))
+    # One half, or both, may have nothing to say.
+    for words in (("state", "time-wait"), ("dport", "1")):
+        few = Selection(words=words)
+        data = json.loads("".join(as_json_by_two(snapshot, few)))
+        assert len(data["connections"]) == len(select(snapshot, few))
+
+
+def test_very_many_are_listed_by_two(capsys, monkeypatch):
+    monkeypatch.setattr(ls_work, "MANY", 1)
+    with neighbour(namespace=True) as child:
+        child.told("kept = [pair() for _ in range(20)]")
+
+        data = listed(capsys, "--pid", child.pid)
+
+    assert len(data["connections"]) == data["verdicts"]["unprotected"] == 40
+    assert {row["pid"] for row in data["connections"]} == {child.pid}
 
 
 # -- text --------------------------------------------------------------------------

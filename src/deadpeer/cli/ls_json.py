@@ -9,25 +9,29 @@ What is left is a few numbers and addresses, which need no escaping.
 import json
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from deadpeer.host.judgement import Judgement
-from deadpeer.host.listing import Listing, Seen
+from deadpeer.host.listing import Listing, Selection, select
+from deadpeer.host.seen import Seen
 from deadpeer.host.shares import Share, count_verdicts, shares
 from deadpeer.kernel.diag_rows import TCP, DiagRow
 from deadpeer.kernel.owners import Holder
-from deadpeer.kernel.snapshot import Snapshot
+from deadpeer.kernel.second_process import SecondProcess
+from deadpeer.kernel.snapshot import Snapshot, Space
 from deadpeer.kernel.tcp_info import TcpState
 from deadpeer.kernel.tcp_table import Timer
 
-__all__ = ["SCHEMA", "as_json"]
+__all__ = ["SCHEMA", "as_json", "as_json_by_two", "summary_as_json"]
 
 SCHEMA = "deadpeer-ls/1"
 
 STATES = {int(state): state.name for state in TcpState}
 TIMERS = {int(timer): timer.name.lower() for timer in Timer}
 NOBODY = (0, "null")
+END = "\n]}\n"
 
 RTT = struct.Struct("=I")  # of struct tcp_info, in microseconds
 RTT_AT = 68
@@ -42,55 +46,118 @@ QUIET = '"timer":null,"unanswered":0,"unacknowledged":0,"unread":0,"rtt_us":'
 COMPACT = (",", ":")  # megabytes of it are written
 
 
-def as_json(listing: Listing, within: float, *, summary: bool = False) -> Iterator[str]:
+def as_json(listing: Listing, within: float) -> Iterator[str]:
     """
-    Yield the lines of ``ls --json``; see docs/reference/cli.md.
+    Yield the pieces of ``ls --json``; see docs/reference/cli.md.
 
     Args:
         listing: What is to be shown.
         within: How soon a death should be noticed, in seconds.
-        summary: Whether to count by process and leave the connections out.
     """
-    snapshot = listing.snapshot
-    head = json.dumps(
-        {
-            "schema": SCHEMA,
-            "verb": "ls",
-            "kernel": snapshot.kernel,
-            "boot_id": snapshot.boot_id,
-            "within": within,
-            "whole": is_whole(snapshot),
-            "repeats": sum(space.dump.repeats for space in snapshot.spaces),
-            "namespaces": [
-                {
-                    "netns": space.namespace.inode,
-                    "name": space.namespace.name,
-                    "whole": space.dump.is_whole,
-                    "missing": space.dump.missing,
-                }
-                for space in snapshot.spaces
-            ],
-            "closed_namespaces": [
-                {"netns": space.inode, "name": space.name, "error": str(error)}
-                for space, error in snapshot.closed_spaces
-            ],
-            "hidden_processes": [
-                *snapshot.owners.unreadable,
-                *snapshot.settings.refused,
-            ],
-            "verdicts": count_verdicts(listing.rows),
-        }
-    )
-    if summary:
-        lines = [json.dumps(_share(share)) for share in shares(listing.rows)]
-        yield head[:-1] + ', "processes": ['
-    else:
-        lines = list(map(_Words().line, listing.rows))
-        yield head[:-1] + ', "connections": ['
-    whole = ",\n".join(lines)
-    if whole:
-        yield whole
-    yield "]}"
+    counts = count_verdicts(listing.rows)
+    yield head(listing.snapshot, within, counts, "connections")
+    yield lines(listing.rows)
+    yield END
+
+
+def summary_as_json(listing: Listing, within: float) -> Iterator[str]:
+    """
+    Yield the pieces of ``ls --json --summary``: by process, without connections.
+
+    Args:
+        listing: What is to be counted.
+        within: How soon a death should be noticed, in seconds.
+    """
+    counts = count_verdicts(listing.rows)
+    yield head(listing.snapshot, within, counts, "processes")
+    yield ",\n".join(json.dumps(_share(share)) for share in shares(listing.rows))
+    yield END
+
+
+def as_json_by_two(snapshot: Snapshot, selection: Selection) -> Iterator[str]:
+    """
+    Yield what ``as_json`` does, of which a second process has made one half.
+
+    Args:
+        snapshot: What was seen.
+        selection: Which sockets are to be shown.
+    """
+    first, second = _halves(snapshot)
+    with SecondProcess(lambda: _part(second, selection)) as other:
+        text, counts = _part(first, selection)
+        more, other_counts = other.result()
+    both = {name: count + other_counts[name] for name, count in counts.items()}
+    yield head(snapshot, selection.within, both, "connections")
+    yield text
+    yield ",\n" if text and more else ""
+    yield more
+    yield END
+
+
+def _part(snapshot: Snapshot, selection: Selection) -> tuple[str, dict[str, int]]:
+    rows = select(snapshot, selection)
+    return lines(rows), count_verdicts(rows)
+
+
+def _halves(snapshot: Snapshot) -> tuple[Snapshot, Snapshot]:
+    """Return a snapshot with the first, and one with the second half of each list."""
+    halves: tuple[list[Space], list[Space]] = [], []
+    for space in snapshot.spaces:
+        rows = space.dump.rows
+        middle = len(rows) // 2
+        for half, part in zip(halves, (rows[:middle], rows[middle:]), strict=True):
+            half.append(replace(space, dump=replace(space.dump, rows=part)))
+    first, second = (replace(snapshot, spaces=tuple(half)) for half in halves)
+    return first, second
+
+
+def head(
+    snapshot: Snapshot, within: float, counts: Mapping[str, int], what: str
+) -> str:
+    """
+    Return the object up to its list.
+
+    Args:
+        snapshot: What was seen.
+        within: How soon a death should be noticed, in seconds.
+        counts: How many connections have which verdict.
+        what: What is in the list.
+    """
+    fields = {
+        "schema": SCHEMA,
+        "verb": "ls",
+        "kernel": snapshot.kernel,
+        "boot_id": snapshot.boot_id,
+        "within": within,
+        "whole": all(space.dump.is_whole for space in snapshot.spaces),
+        "repeats": sum(space.dump.repeats for space in snapshot.spaces),
+        "namespaces": [
+            {
+                "netns": space.namespace.inode,
+                "name": space.namespace.name,
+                "whole": space.dump.is_whole,
+                "missing": space.dump.missing,
+            }
+            for space in snapshot.spaces
+        ],
+        "closed_namespaces": [
+            {"netns": space.inode, "name": space.name, "error": str(error)}
+            for space, error in snapshot.closed_spaces
+        ],
+        "hidden_processes": [*snapshot.owners.unreadable, *snapshot.settings.refused],
+        "verdicts": counts,
+    }
+    return json.dumps(fields)[:-1] + f', "{what}": [\n'
+
+
+def lines(rows: Iterable[Seen]) -> str:
+    """
+    Return the objects of connections, a line each.
+
+    Args:
+        rows: The connections.
+    """
+    return ",\n".join(map(_Words().line, rows))
 
 
 def _share(share: Share) -> dict[str, Any]:
@@ -104,16 +171,6 @@ def _share(share: Share) -> dict[str, Any]:
         "unprotected": share.unprotected,
         "unknown": share.unknown,
     }
-
-
-def is_whole(snapshot: Snapshot) -> bool:
-    """
-    Return whether the kernel vouches for the list of sockets.
-
-    Args:
-        snapshot: What was seen.
-    """
-    return all(space.dump.is_whole for space in snapshot.spaces)
 
 
 class _Words:

@@ -20,10 +20,12 @@ from deadpeer.host.listing import (
     Listing,
     Seen,
     Selection,
+    look,
     select,
     survey,
 )
 from deadpeer.host.verdicts import Verdict
+from deadpeer.kernel.second_process import can_share_work
 from deadpeer.kernel.shared_work import OwnersFoundMeanwhile
 from deadpeer.policy.keepalive import require_seconds
 
@@ -31,6 +33,9 @@ __all__ = ["Order", "list_connections"]
 
 # Whoever may read the connections of a host need not be whoever reads the file.
 PRIVATE = 0o600
+
+# Fewer connections are not worth a second process.
+MANY = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +59,12 @@ class Order:
     replay: str | None = None
     as_json: bool = False
 
+    @property
+    def is_json_of_this_host(self) -> bool:
+        """Whether nothing else is wanted: it can then be made by two processes."""
+        others = self.summary, self.fail_on, self.record, self.replay
+        return self.as_json and not any(others)
+
 
 def list_connections(
     order: Order, *, search: OwnersFoundMeanwhile | None = None
@@ -72,6 +83,9 @@ def list_connections(
         KernelRefused: It failed in another way.
     """
     require_seconds("within", order.selection.within)
+    if order.is_json_of_this_host:
+        _write_json(_json_of_this_host(order.selection, search))
+        return False
     if order.replay:
         listing = _replayed(order.replay, order.selection)
     else:
@@ -118,13 +132,10 @@ def _record(listing: Listing, path: str) -> None:
 def _print(listing: Listing, order: Order) -> None:
     within = order.selection.within
     if order.as_json:
-        from deadpeer.cli.ls_json import as_json as lines_of_json
+        from deadpeer.cli.ls_json import as_json, summary_as_json
 
-        # Not by click, which would look through megabytes for colours.
-        write = sys.stdout.write
-        for text in lines_of_json(listing, within, summary=order.summary):
-            write(text)
-        write("\n")
+        made = summary_as_json if order.summary else as_json
+        _write_json(made(listing, within))
         return
     from deadpeer.cli.ls_table import notes, summary_lines, table_lines, verdict_line
 
@@ -153,6 +164,25 @@ def _attachments() -> Iterator[str]:
 
         for one in found:
             yield f"attached to {shown(one.cgroup)}: {promise(one.terms)}"
+
+
+def _json_of_this_host(
+    selection: Selection, search: OwnersFoundMeanwhile | None
+) -> Iterator[str]:
+    from deadpeer.cli.ls_json import as_json, as_json_by_two
+
+    snapshot, _ = look(selection, processes=2, search=search)
+    many = sum(len(space.dump.rows) for space in snapshot.spaces) >= MANY
+    if many and can_share_work():
+        return as_json_by_two(snapshot, selection)
+    listing = Listing(rows=select(snapshot, selection), snapshot=snapshot)
+    return as_json(listing, selection.within)
+
+
+def _write_json(pieces: Iterable[str]) -> None:
+    # Not by click, which would look through megabytes for colours.
+    for piece in pieces:
+        sys.stdout.write(piece)
 
 
 def _write(lines: Iterable[str]) -> None:

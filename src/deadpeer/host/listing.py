@@ -34,6 +34,7 @@ __all__ = [
     "Listing",
     "Seen",
     "Selection",
+    "look",
     "select",
     "service_port",
     "survey",
@@ -137,6 +138,41 @@ def survey(
         UnsupportedError: The kernel cannot list TCP sockets.
         KernelRefused: It failed in another way.
     """
+    snapshot, unreadable = look(
+        selection, processes=processes, search=search, whole=whole
+    )
+    return Listing(
+        rows=select(snapshot, selection),
+        snapshot=snapshot,
+        unreadable_namespaces=unreadable,
+    )
+
+
+def look(
+    selection: Selection,
+    *,
+    processes: int = 1,
+    search: OwnersFoundMeanwhile | None = None,
+    whole: bool = False,
+) -> tuple[Snapshot, tuple[int, ...]]:
+    """
+    Look at this host for the sockets that are meant; ``select`` finds them in it.
+
+    Args:
+        selection: Which ones.
+        processes: How many may work at it; see ``take_snapshot``.
+        search: The search for owners, if it was begun before.
+        whole: As for ``survey``.
+
+    Returns:
+        The snapshot, and the processes whose namespace is not known.
+
+    Raises:
+        ConfigError: The filter is none, or a namespace or process is not there.
+        AccessDenied: What was asked for by name may not be looked at.
+        UnsupportedError: The kernel cannot list TCP sockets.
+        KernelRefused: It failed in another way.
+    """
     chosen = selection.filter
     namespaces, unreadable = _namespaces(selection)
     snapshot = take_snapshot(
@@ -149,11 +185,7 @@ def survey(
     named = ALL_NAMESPACES not in selection.netns
     if named and snapshot.closed_spaces:
         raise snapshot.closed_spaces[0][1]
-    return Listing(
-        rows=select(snapshot, selection),
-        snapshot=snapshot,
-        unreadable_namespaces=unreadable,
-    )
+    return snapshot, unreadable
 
 
 def select(snapshot: Snapshot, selection: Selection) -> tuple[Seen, ...]:
