@@ -142,3 +142,11 @@ def test_a_look_at_a_hosts_sockets_is_measured_beside_ss():
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.startswith("80 sockets, 80 with a holder, of 80\n")
     assert "ss -tinopH" in ended.stdout
+
+
+@pytest.mark.netns
+def test_what_run_adds_to_a_connect_is_a_number():
+    # One of few connects may be any; so the verdict is not asked for.
+    ended = run("run_connect.py", "--connects", "30", "--rounds", "1")
+
+    assert re.search(r"added: tcp \d+ µs, unix -?\d+ µs", ended.stdout), ended.stderr

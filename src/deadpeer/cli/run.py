@@ -12,6 +12,7 @@ from deadpeer.errors import KernelRefused
 from deadpeer.host.launching import EXECUTE, Launch, launch
 from deadpeer.kernel.current_platform import this_platform
 from deadpeer.kernel.inspection import system_defaults
+from deadpeer.kernel.seccomp_support import this_machine
 from deadpeer.policy import Keepalive, plan
 
 __all__ = ["command"]
@@ -112,6 +113,7 @@ def command(
         raise click.UsageError("name the program to start, after --", ctx)
     if as_json and not verbose and log_path is None:
         raise click.UsageError("--json says how: give -v or --log FILE too", ctx)
+    this_machine()  # whether it can be done here at all, before anything is opened
     settings = keepalive or _planned(
         within or 0.0, rtt, allow_stalled_reader=allow_stalled_reader
     )

@@ -21,7 +21,7 @@ from deadpeer.kernel.seccomp import Listener, Notification, TaskLender
 from deadpeer.platforms import Platform
 from deadpeer.policy import Keepalive
 
-__all__ = ["Happening", "Protector", "require_settable"]
+__all__ = ["Happening", "Protector", "require_settable", "while_idle"]
 
 IPPROTO_MPTCP = 262  # include/uapi/linux/in.h
 SO_COOKIE = 57  # include/uapi/asm-generic/socket.h
@@ -90,7 +90,7 @@ class Protector:
         self._calls = machine.calls
         self._platform = platform
         self._steps = steps_for(settings, platform)
-        self._idle_steps = steps_for(_while_idle(settings), platform)
+        self._idle_steps = steps_for(while_idle(settings), platform)
         self._deal: Callable[[Listener, Notification], Happening | None] = (
             self._borrow if way is Way.BORROW else self._hand_out
         )
@@ -246,12 +246,18 @@ def _protocol(sock: socket.socket) -> int:
     return sock.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL)
 
 
-def _while_idle(settings: Keepalive) -> Keepalive:
+def while_idle(settings: Keepalive) -> Keepalive:
     """
     Return what finds a death on an idle connection at the same time, by probes alone.
 
     With a user timeout the kernel ends a connection at the first probe's tick that is
     no earlier than that; without, after so many probes.
+
+    Args:
+        settings: What a connection gets that takes a user timeout.
+
+    Raises:
+        ConfigError: A value cannot work.
 
     Source:
         Linux net/ipv4/tcp_timer.c, tcp_keepalive_timer().
