@@ -219,7 +219,6 @@ def test_it_takes_no_privilege(network, tmp_path):
         assert int(held["CapEff"], 16) == 0
         assert held["NoNewPrivs"].strip() == "1"
         assert asked(program, "connect()[0][0]") == 1
-        until(lambda: {"connect"} <= {e["call"] for e in program.told("protected")})
 
 
 def test_where_nothing_may_be_borrowed_sockets_are_handed_out(network, tmp_path):
@@ -283,6 +282,9 @@ def test_a_process_that_may_not_be_looked_into_stays_unprotected(network, tmp_pa
     alone = "import ctypes; ctypes.CDLL(None).prctl(4, 0)"  # PR_SET_DUMPABLE
     with servant(network, tmp_path, before=UNPRIVILEGED) as program:
         asked(program, f"exec({alone!r})")
+        if program.told("started")[0]["call"] == "hand out":  # under Yama
+            assert asked(program, "connect()[0][0]") == 1
+            return
 
         assert asked(program, "connect()[0][0]") == 0
         until(lambda: program.told("unprotected"))
