@@ -233,6 +233,12 @@ def recorded(**wishes) -> tuple[Seen, ...]:
     return select(snapshot, Selection(**wishes))
 
 
+def test_a_timer_of_a_later_kernel_is_no_reason_to_fail():
+    row = recorded()[0]
+
+    assert row._replace(row=row.row._replace(timer=9)).timer is Timer.NONE
+
+
 def test_multipath_is_told_apart():
     found = {row.protocol for row in recorded(words=("state", "all"))}
 

@@ -13,6 +13,8 @@ from deadpeer.kernel.tcp_table import Endpoint, Timer
 
 __all__ = ["Seen"]
 
+TIMERS = frozenset(Timer)
+
 
 class Seen(NamedTuple):
     """
@@ -135,8 +137,8 @@ class Seen(NamedTuple):
 
     @property
     def timer(self) -> Timer:
-        """Which timer is armed."""
-        return Timer(self.row.timer)
+        """Which timer is armed; one that later kernels may have counts as none."""
+        return Timer(self.row.timer) if self.row.timer in TIMERS else Timer.NONE
 
     @property
     def fires_in(self) -> float | None:
