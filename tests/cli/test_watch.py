@@ -5,6 +5,7 @@ import http.server
 import json
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -70,10 +71,21 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def watching(child, *words):
-    command = [sys.executable, "-m", "deadpeer", "watch", "--json", "--every", "0.1"]
+def watching(child, *words, prefix=()):
+    command = [
+        *prefix,
+        sys.executable,
+        "-m",
+        "deadpeer",
+        "watch",
+        "--json",
+        "--every",
+        "0.1",
+    ]
+    if child is not None:
+        command += ["--netns", str(child.pid)]
     process = subprocess.Popen(
-        [*command, "--netns", str(child.pid), *words],
+        [*command, *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -262,6 +274,28 @@ def test_metrics_are_there_to_be_scraped(child):
     assert "deadpeer_suspect_connections 0.0" in lines
     assert 'deadpeer_rtt_seconds_bucket{le="+Inf"} 0.0' in lines
     assert any(line.startswith("process_cpu_seconds_total") for line in lines)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv")
+def test_two_capabilities_are_enough_and_a_command_gets_neither(child):
+    """So the service has them: PTRACE and DAC_READ_SEARCH, as ambient ones."""
+    child.told("os.setresgid(1234, 1234, 1234); os.setresuid(1234, 1234, 1234)")
+    only = "-all,+sys_ptrace,+dac_read_search"
+    less = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    less += [f"--{kind}={only}" for kind in ("inh-caps", "ambient-caps")]
+    less += [f"--bounding-set={only}", "--no-new-privs"]
+    inside = ["nsenter", f"--target={child.pid}", "--net", "--", *less]
+    told = ["--on", "unprotected", "grep CapEff /proc/self/status"]
+    with watching(None, *told, prefix=inside) as daemon:
+        child.told("c = pair(); [s.setsockopt(1, 9, 1) for s in c]")
+
+        # That keepalive is slow is seen in the socket only, and nowhere else.
+        found = daemon.change("unprotected")
+        assert found["pid"] == child.pid
+        assert 7000 < found["unnoticed_idle"] < 10_000
+        assert daemon.said("CapEff").split()[-1] == "0" * 16
+        assert daemon.ends() == 0
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")

@@ -87,6 +87,10 @@ VERBS: dict[str, Verb] = {
         module="deadpeer.cli.kill",
         help="End connections, those of dead peers for instance.",
     ),
+    "watch": Verb(
+        module="deadpeer.cli.watch",
+        help="Watch connections become suspect, die, recover or appear unprotected.",
+    ),
     "lab": Verb(
         module="deadpeer.cli.lab",
         help="Pull a real cable and measure who notices, and when.",
@@ -106,7 +110,13 @@ VERBS: dict[str, Verb] = {
 }
 
 # Which extra brings a module that some verb needs.
-EXTRAS: dict[str, str] = {"click": "cli", "rich": "cli", "pyroute2": "lab"}
+EXTRAS: dict[str, str] = {
+    "click": "cli",
+    "rich": "cli",
+    "pyroute2": "lab",
+    "textual": "watch",
+    "prometheus_client": "metrics",
+}
 
 
 class LazyGroup(click.Group):

@@ -174,6 +174,7 @@ def as_data(change: Change, *, time: str) -> dict[str, Any]:
     heard_ms = vitals and min(vitals.last_data_recv_ms, vitals.last_ack_recv_ms)
     return {
         "schema": SCHEMA,
+        "verb": "watch",
         "time": time,
         "change": change.kind,
         "reason": change.reason,

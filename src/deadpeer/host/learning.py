@@ -7,6 +7,7 @@ of the time: on a host where one takes long, the owners of new connections are k
 some looks later. A suspect is never kept waiting.
 """
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
@@ -21,7 +22,10 @@ from deadpeer.kernel.tcp_info import TcpState
 __all__ = ["Learner", "Pupil"]
 
 WALK_SHARE = 20
-"""A walk that took so long is made again after so many times as long."""
+"""A walk is made again after so many times the time of a processor that it took."""
+
+LONGEST_WAIT = 5.0
+"""Seconds after which it is made again in any case, if there is somebody to find."""
 
 FORGET_AFTER = 60.0
 """Seconds for which it is remembered what a process is: its number may be reused."""
@@ -114,14 +118,13 @@ class Learner:
             for one in asked
             if one.row.inode and one.row.cookie_bytes not in holders
         ]
-        began = self._clock()
-        if not unheld or (
-            began < self._walk_at and not any(one.is_suspect for one in unheld)
-        ):
+        is_urgent = any(one.is_suspect for one in unheld)
+        if not unheld or (self._clock() < self._walk_at and not is_urgent):
             return holders
+        began = time.thread_time()
         owners = find_owners()
-        ended = self._clock()
-        self._walk_at = ended + WALK_SHARE * (ended - began)
+        took = time.thread_time() - began
+        self._walk_at = self._clock() + min(LONGEST_WAIT, WALK_SHARE * took)
         self._has_walked = True
         self.unreadable = len(owners.unreadable)
         for one in unheld:

@@ -109,7 +109,12 @@ class Webhook:
             self._report(f"webhook {self._host}: {left} changes were not delivered")
 
     def _deliver(self, some: Sequence[Item]) -> None:
-        whole = {"schema": SCHEMA, "dropped": self.dropped, "changes": some}
+        whole = {
+            "schema": SCHEMA,
+            "verb": "watch",
+            "dropped": self.dropped,
+            "changes": some,
+        }
         body = json.dumps(whole, allow_nan=False).encode()
         for attempt in range(1, self._attempts + 1):
             trouble, may_pass = _posted(self.url, body)
