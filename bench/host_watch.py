@@ -5,7 +5,7 @@ It makes a network namespace of its own with that many sockets, held by a few
 processes, and looks at them once a second as the daemon does, with some new and some
 ended connections in each second. Needs root and the commands `unshare` and `ip`.
 
-Exit codes: 0 if the share of a core is less than allowed, 1 if not.
+It exits with 1 if the share of a core is more than allowed.
 """
 
 import argparse

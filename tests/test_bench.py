@@ -150,3 +150,12 @@ def test_what_run_adds_to_a_connect_is_a_number():
     ended = run("run_connect.py", "--connects", "30", "--rounds", "1")
 
     assert re.search(r"added: tcp \d+ µs, unix -?\d+ µs", ended.stdout), ended.stderr
+
+
+@pytest.mark.netns
+def test_a_watch_of_a_hosts_sockets_is_measured_as_it_runs():
+    ended = run("host_watch.py", "--sockets", "80", "--seconds", "2")
+
+    assert ended.returncode in (0, 1), ended.stderr  # how much is for the whole run
+    assert ended.stdout.startswith("80 connections watched, of 80\n")
+    assert " % (at most 25 %)" in ended.stdout
