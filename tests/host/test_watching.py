@@ -15,8 +15,6 @@ KEPT = (
     "[s.setsockopt(*o) for s in {0}"
     " for o in ((1, 9, {1}), (6, 4, 5), (6, 5, 2), (6, 18, 9000))]"
 )
-    "[s.setsockopt(*o) for s in {0} for o in ((1, 9, {1}), (6, 4, 5), (6, 18, 9000))]"
-)
 
 
 class Clock:
