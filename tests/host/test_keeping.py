@@ -105,12 +105,13 @@ def test_two_units_have_two_folders(places):
 # Runs in a mount namespace of its own; each line that it prints is a fact.
 FLOW = r"""
 import os, subprocess, sys
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from tests.own_cgroups import own_cgroup
 from deadpeer.errors import DeadPeerError
 from deadpeer.host.attach_plans import plan_attach, plan_detach
-from deadpeer.host.attaching import attach, detach
+from deadpeer.host.attaching import _loaded, attach, detach
 from deadpeer.host.attachments import look, opened
 from deadpeer.host.keeping import Places
 from deadpeer.kernel import bpf
@@ -186,6 +187,20 @@ with own_cgroup(".service") as cgroup:
     attached(20, True)
     fact("files", len(detach(plan_detach(cgroup.name, places=places))))
     fact("left", (promised(cgroup), files()))
+    # One that was killed before it published what it had staged.
+    killed = plan_attach(cgroup.name, within=20, pin=True, places=places)
+    with ExitStack() as held:
+        killed.keeping.stage(_loaded(killed, held))
+    planned = plan_attach(cgroup.name, within=20, pin=False, places=places)
+    attach(planned)
+    again = plan_attach(cgroup.name, within=20, pin=False, places=places)
+    pins = [f for f in files() if Path(f).name.startswith(("guard", "keeper"))]
+    fact("after a killed one", ([Path(f).name for f in pins], again.is_done))
+    detach(plan_detach(cgroup.name, places=places))
+    with ExitStack() as held:
+        killed.keeping.stage(_loaded(killed, held))
+    detach(plan_detach(cgroup.name, places=places))
+    fact("swept", (files(), plan_detach(cgroup.name, places=places).is_done))
 """
 
 
@@ -220,3 +235,5 @@ def test_an_attachment_outlives_the_restart_of_its_unit(tmp_path):
     assert facts["removed"] == []
     assert facts["files"] == 3
     assert facts["left"] == (None, [])
+    assert facts["after a killed one"] == (["keeper"], True)
+    assert facts["swept"] == ([], True)

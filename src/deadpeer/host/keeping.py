@@ -110,13 +110,14 @@ class Keeping:
         """
         try:
             self.pins.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # Of one that was killed; all of them, for what lies there is published.
+            for hook in Hook:
+                self._unseen(hook).unlink(missing_ok=True)
         except OSError as error:
             doing = f"make {self.pins}"
             raise refusal(error, doing=doing, remedy=REMEDY) from error
         for hook, program in programs.items():
-            unseen = self._unseen(hook)
-            unseen.unlink(missing_ok=True)  # of one that was killed
-            bpf.pin(program, str(unseen))
+            bpf.pin(program, str(self._unseen(hook)))
 
     def publish(self) -> None:
         """
@@ -162,7 +163,8 @@ class Keeping:
             KernelRefused: It could not be done.
         """
         # The drop-in first: it must not name what is gone.
-        files = [self.drop_in, *(self.pin_of(hook) for hook in Hook)]
+        pins = [place(hook) for hook in Hook for place in (self.pin_of, self._unseen)]
+        files = [self.drop_in, *pins]
         removed = tuple(path for path in files if path.exists())
         try:
             for path in removed:
