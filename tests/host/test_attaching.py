@@ -4,6 +4,7 @@ import ctypes
 import errno
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tests.neighbours import as_nobody, neighbour
 from tests.own_cgroups import needs_cgroups, own_cgroup
 
 from deadpeer.errors import AccessDenied, ConfigError, KernelRefused
+from deadpeer.host import attach_plans
 from deadpeer.host.attach_plans import plan_attach, plan_detach
 from deadpeer.host.attaching import attach, detach
 from deadpeer.host.attachments import attached, look, opened
@@ -179,6 +181,16 @@ def test_detaching_removes_what_was_attached_and_says_if_there_is_nothing():
         assert look(cgroup).ours == dict.fromkeys(Hook, ())
         assert plan_detach(cgroup.name).is_done
         assert detach(plan_detach(cgroup.name)) == ()
+
+
+def test_kin_that_goes_meanwhile_is_no_kin(monkeypatch):
+    with own_cgroup() as cgroup:
+        gone = replace(
+            cgroup, name=f"{cgroup.name}/gone", folder=cgroup.folder / "gone"
+        )
+        monkeypatch.setattr(attach_plans, "all_cgroups", lambda _: [cgroup, gone])
+
+        assert plan_attach(cgroup.name, within=20).relatives == ()
 
 
 def test_the_kin_of_a_cgroup_are_shown():

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import PurePosixPath
 
 from deadpeer.errors import ConfigError, DeadPeerError, KernelRefused
-from deadpeer.host.attachments import Attachment, look
+from deadpeer.host.attachments import Attachment, attachment_of, look
 from deadpeer.host.keeping import Keeping, Places, keeping_for, why_not_kept
 from deadpeer.kernel.bpf import Hook
 from deadpeer.kernel.bpf_terms import Counts, Terms, encode
@@ -189,18 +189,6 @@ def plan_detach(target: str, *, places: Places = HERE) -> Detach:
     )
 
 
-def promise_thepromise_the_same(one: Terms, other: Terms) -> bool:
-    """
-    Tell whether two promise the same, in the kernel's units.
-
-    Args:
-        one: Terms.
-        other: Others; what was counted makes no difference.
-    """
-    bare = [encode(replace(terms, counts=Counts())) for terms in (one, other)]
-    return bare[0] == bare[1]
-
-
 def promise_the_same(one: Terms, other: Terms) -> bool:
     """
     Tell whether two promise the same, in the kernel's units.
@@ -239,7 +227,7 @@ def _relatives(cgroup: Cgroup) -> Iterator[Attachment]:
         above = one.folder in cgroup.folder.parents
         below = cgroup.folder in one.folder.parents
         if above or below:
-            found = look(one).attachment
+            found = attachment_of(one)
             if found is not None:
                 yield found
 

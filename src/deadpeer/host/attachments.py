@@ -20,7 +20,15 @@ from deadpeer.kernel.bpf_terms import GUARD, KEEPER, Terms, decode
 from deadpeer.kernel.cgroups import Cgroup, all_cgroups, hierarchy
 from deadpeer.kernel.staging import refusal
 
-__all__ = ["NAMES", "Attachment", "Look", "attached", "look", "opened"]
+__all__ = [
+    "NAMES",
+    "Attachment",
+    "Look",
+    "attached",
+    "attachment_of",
+    "look",
+    "opened",
+]
 
 NAMES = {Hook.SOCK_OPS: KEEPER, Hook.SETSOCKOPT: GUARD}
 
@@ -90,17 +98,28 @@ def attached(top: Path | None = None) -> tuple[Attachment, ...]:
     # A host has few programs, and may have thousands of cgroups.
     if not any(_is_keeper(number) for number in bpf.program_ids()):
         return ()
-    found: list[Attachment] = []
-    for cgroup in all_cgroups(top):
-        try:
-            seen = look(cgroup).attachment
-        except KernelRefused as error:
-            if error.errno == errno.ENOENT:
-                continue  # it was removed meanwhile
-            raise
-        if seen is not None:
-            found.append(seen)
+    found = filter(None, map(attachment_of, all_cgroups(top)))
     return tuple(sorted(found, key=lambda one: one.cgroup))
+
+
+def attachment_of(cgroup: Cgroup) -> Attachment | None:
+    """
+    Return our programs on a cgroup; None if there are none, or the cgroup is gone.
+
+    Args:
+        cgroup: One that was found a moment ago.
+
+    Raises:
+        AccessDenied: A capability is missing.
+        UnsupportedError: This kernel has no BPF programs on cgroups.
+        KernelRefused: The kernel refused in another way.
+    """
+    try:
+        return look(cgroup).attachment
+    except KernelRefused as error:
+        if error.errno != errno.ENOENT:
+            raise
+        return None
 
 
 def look(cgroup: Cgroup) -> Look:
