@@ -10,6 +10,7 @@ from deadpeer.kernel import cgroups
 from deadpeer.kernel.cgroups import (
     Cgroup,
     all_cgroups,
+    cgroup_of,
     find_cgroup,
     hierarchy,
     is_unified,
@@ -127,6 +128,16 @@ def test_a_unit_is_known_by_its_name(tree):
     assert find_cgroup("worker").unit == ""
     assert find_cgroup("/").is_root
     assert len(list(all_cgroups(tree))) == len({f.name for f in all_cgroups(tree)})
+
+
+def test_a_process_is_found_in_a_cgroup_of_any_name(tree, monkeypatch):
+    odd = "/a\u2028b\x1cc:d\x85"
+    (tree / odd[1:]).mkdir()
+    (tree / odd[1:] / "cgroup.procs").write_text("")
+    text = f"4:cpu:{odd}\n0::{odd}\n"
+    monkeypatch.setattr(cgroups, "_read", lambda _: text)
+
+    assert cgroup_of(7).name == odd
 
 
 def test_this_process_is_in_one():

@@ -112,7 +112,8 @@ def cgroup_of(pid: int) -> Cgroup:
         AccessDenied: The process may not be looked at.
     """
     top = hierarchy()
-    for line in _read(Path(f"/proc/{pid}/cgroup")).splitlines():
+    # A name may hold whatever str.splitlines() takes for the end of a line.
+    for line in filter(None, _read(Path(f"/proc/{pid}/cgroup")).split("\n")):
         number, controllers, name = line.split(":", 2)
         if number == "0" and not controllers:
             return _named(name, top)
