@@ -142,6 +142,7 @@ def test_the_outer_one_is_named(cgroup, capsys):
     [
         (["x"], "Missing option '--within'"),
         (["--within", "20"], "--within needs something to attach to"),
+        (["--rtt", "0"], "--rtt needs something to attach to"),
         (["--yes"], "--yes needs something to attach to"),
         (["no-such-thing", "--within", "20"], "there is no control group"),
         (["/", "--within", "20"], "the root of all control groups"),

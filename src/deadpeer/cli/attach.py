@@ -92,7 +92,7 @@ def _list(*, as_json: bool) -> None:
 
 def _require_bare(**given: object) -> None:
     for name, value in given.items():
-        if value:
+        if value is not None and value is not False:  # 0 was given, too
             raise click.UsageError(f"--{name} needs something to attach to.")
 
 
