@@ -89,7 +89,7 @@ VERBS: dict[str, Verb] = {
     ),
     "watch": Verb(
         module="deadpeer.cli.watch",
-        help="Watch connections become suspect, die, recover or appear unprotected.",
+        help="Watch which connections become suspect, die or recover.",
     ),
     "lab": Verb(
         module="deadpeer.cli.lab",

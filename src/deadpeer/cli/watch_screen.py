@@ -198,36 +198,37 @@ class WatchScreen(App[None]):
 
     @work(thread=True, group="look")
     def _take_look(self) -> None:
+        sort = self._sort  # it may be another one when the look is over
         try:
             with self._using:
                 changes = self._watcher.look()
                 sampler = self._watcher.sampler
-                lines = top_lines(sampler.watched(), sort=self._sort, most=MOST)
+                lines = top_lines(sampler.watched(), sort=sort, most=MOST)
         except DeadPeerError as error:
             self.call_from_thread(self._failed, error)
             return
-        self.call_from_thread(self._show, changes, lines)
+        self.call_from_thread(self._show, changes, lines, sort)
 
     def _failed(self, error: DeadPeerError) -> None:
         self._is_looking = False
         self.query_one("#changes", RichLog).write(Text(f"{error}", style="red"))
 
-    def _show(self, changes: Sequence[Change], lines: list[Line]) -> None:
+    def _show(self, changes: Sequence[Change], lines: list[Line], sort: str) -> None:
         self._is_looking = False
         log, now = self.query_one("#changes", RichLog), datetime.now().astimezone()
         for change in changes:
             log.write(change_line(change, at=now))
         self._fill(lines)
         self._follow()
-        self.query_one("#head", Static).update(self._heading(len(lines)))
+        self.query_one("#head", Static).update(self._heading(len(lines), sort))
 
-    def _heading(self, shown: int) -> str:
+    def _heading(self, shown: int, sort: str) -> str:
         total = len(self._watcher.sampler)
         said = f"{total} connections"
         if shown < total:
-            said += f", the first {shown} by {self._sort}; / filters"
+            said += f", the first {shown} by {sort}; / filters"
         else:
-            said += f", by {self._sort}"
+            said += f", by {sort}"
         if self._selection.words:
             said += f" | {' '.join(self._selection.words)}"
         if self._watcher.unreadable:

@@ -108,7 +108,7 @@ class Metrics:
         dropped: Tells how many changes were not told to others.
 
     Raises:
-        ConfigError: The address cannot be listened on.
+        KernelRefused: The address cannot be listened on.
     """
 
     def __init__(
