@@ -113,8 +113,10 @@ def steps_for(keepalive: Keepalive, platform: Platform) -> tuple[Step, ...]:
     Return what has to be written, in order; checks everything first.
 
     The switch comes first: on Linux a socket that has been idle for long then
-    sends its first probe at once, and not one idle time later. What cannot be
-    put back comes last.
+    sends its first probe at once, and not one idle time later. The idle time comes
+    after everything that a probe goes by: its write arms the timer, which may fire
+    before the next write, and then waits for as long as the interval was in that
+    moment. What cannot be put back comes last.
 
     Args:
         keepalive: The settings to reach.
@@ -124,12 +126,15 @@ def steps_for(keepalive: Keepalive, platform: Platform) -> tuple[Step, ...]:
         ConfigError: A value is out of range, or one of several is missing that
             can only be written together.
         UnsupportedError: The platform has no such option.
+
+    Source: Linux net/ipv4/tcp.c, tcp_sock_set_keepidle_locked();
+    net/ipv4/tcp_timer.c, tcp_keepalive_timer().
     """
     units = keepalive.in_units(platform)
     on = keepalive.wants_on
     steps = [
         Step(keys=(name,), options=(platform.options[name],), values=(value,))
-        for name, value in units.items()
+        for name, value in sorted(units.items(), key=lambda unit: unit[0] == "idle")
         if name not in platform.whole
     ]
     if on is not None:
