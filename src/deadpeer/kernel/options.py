@@ -92,11 +92,11 @@ class Applied:
                 )
             lost = put_back(sock, self.steps, self.platform, before=self.reading)
             now = read(sock, self.platform).keepalive(self.platform)
-        changed = [key for step in self.steps for key in step.keys]
+        changed = {key for step in self.steps for key in step.keys}
         pinned = tuple(
-            str(key)
-            for key in changed
-            if key != "on" and self.platform.options[key].pins and key not in lost
+            str(name)
+            for name, option in self.platform.options.items()
+            if name in changed and option.pins and name not in lost
         )
         return Undone(keepalive=now, pinned=pinned, lost=tuple(map(str, lost)))
 
