@@ -103,6 +103,16 @@ def test_what_somebody_changed_since_is_left_alone_unless_forced(child):
     assert fingerprints(child, "a") == seen
 
 
+def test_what_was_half_set_when_a_fix_was_killed_is_put_back(child):
+    seen = fingerprints(child, "a")
+    record = fixed(child, "a")
+    old = record.sockets[0].before
+    child.told(f"a.setsockopt(6, 5, {old['interval']}); a.setsockopt(6, 18, 60000)")
+
+    assert [one.outcome for one in undone(record)] == [Outcome.DONE]
+    assert fingerprints(child, "a") == seen
+
+
 def test_another_socket_of_the_same_ports_is_not_touched(child):
     """Its cookie is another one: it is a new connection, whatever its address."""
     child.told(
@@ -140,11 +150,14 @@ def test_a_namespace_that_is_gone_took_its_sockets_along(child):
     assert [one.outcome for one in undone(elsewhere)] == [Outcome.GONE]
 
 
-def test_a_record_of_another_boot_is_refused(child):
+@pytest.mark.parametrize("boot", ["another", ""])
+def test_a_record_of_another_boot_is_refused(child, boot, monkeypatch):
     record = fixed(child, "a")
     seen = fingerprints(child, "a")
+    if not boot:  # a boot that has no name is not the same as any other
+        monkeypatch.setattr(undoing, "boot_id", lambda: None)
 
     with pytest.raises(ConfigError, match="another boot"):
-        undoing.plan_undo(replace(record, boot_id="another"))
+        undoing.plan_undo(replace(record, boot_id=boot))
 
     assert fingerprints(child, "a") == seen

@@ -3,7 +3,8 @@ Undoing a fix: the old values, on those sockets of its record that still live.
 
 A socket lives if there is one of its cookie in its namespace, in the same boot: its
 ports may be somebody else's by now, and its process may have handed it on. What
-somebody has changed since is left alone unless told otherwise.
+somebody has changed since is left alone unless told otherwise. A mixture of old and
+new values is nobody else's: a fix, or an undo, was killed in the middle of it.
 
 Linux knows no way to unset an option: a value that followed the system's setting has
 its old number again, and follows no more. Such are *pinned*.
@@ -96,8 +97,8 @@ def plan_undo(record: FixRecord, *, force: bool = False) -> tuple[Undo, ...]:
         UnsupportedError: The kernel cannot list TCP sockets.
         KernelRefused: It failed in another way.
     """
-    now = boot_id() or ""
-    if record.boot_id != now:
+    # Where no boot can be told from another, none is the same.
+    if not record.boot_id or record.boot_id != boot_id():
         raise ConfigError(
             f"the record of {record.made_at} is of another boot of this machine, or"
             " of another machine",
@@ -180,17 +181,21 @@ def _compared(known: Undo, platform: Platform, *, force: bool) -> Undo:
     item, now = known.item, known.now or {}
     if all(now.get(key) == item.before[key] for key in item.after):
         return known.ended(Outcome.ALREADY, "it is as it was before")
-    if force or all(
-        _is_as_set(key, value, now, platform) for key, value in item.after.items()
-    ):
+    if force or all(_is_ours(key, item, now, platform) for key in item.after):
         return known
     error = KernelRefused(f"{known}: {CHANGED}", operation="undo")
     return known.ended(Outcome.REFUSED, CHANGED, error=error)
 
 
-def _is_as_set(key: str, value: int, now: dict[str, int], platform: Platform) -> bool:
+def _is_ours(
+    key: str, item: RecordedSocket, now: dict[str, int], platform: Platform
+) -> bool:
+    """Tell whether a setting is as the fix left it, or as it found it."""
+    if key not in now:
+        return False
     grain = 0 if key == "on" else platform.options[cast("Name", key)].grain
-    return key in now and value <= now[key] <= value + grain
+    value = item.after[key]
+    return now[key] == item.before[key] or value <= now[key] <= value + grain
 
 
 def carry_out(undos: Sequence[Undo]) -> tuple[Undo, ...]:
