@@ -1,10 +1,12 @@
 """The record of a fix: whole on the disk, believed only if it makes sense."""
 
 import json
+import os
 import stat
 from pathlib import Path
 
 import pytest
+from tests.neighbours import NOBODY
 
 from deadpeer.errors import ConfigError, KernelRefused
 from deadpeer.host.records import (
@@ -109,8 +111,11 @@ def bad(**changes):
         bad(socket={"after": {"idle": 1}}),
         bad(socket={"before": {"on": 0, "idle": "7200", "user_timeout": 0}}),
         bad(socket={"before": {"on": 0, "idle": 2**40, "user_timeout": 0}}),
+        bad(socket={"before": {"on": 0, "idle": -(2**31) - 1, "user_timeout": 0}}),
+        bad(socket={"before": []}),
+        bad(socket={"after": None}),
     ],
-    ids=range(17),
+    ids=range(20),
 )
 def test_what_makes_no_sense_is_no_record(tmp_path, text):
     path = tmp_path / "record.json"
@@ -118,6 +123,29 @@ def test_what_makes_no_sense_is_no_record(tmp_path, text):
 
     with pytest.raises(ConfigError, match="no record of a fix"):
         load_record(path)
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602])
+def test_a_record_that_others_may_write_is_not_believed(tmp_path, mode):
+    path = tmp_path / "record.json"
+    write_record(RECORD, path)
+    path.chmod(mode)
+
+    with pytest.raises(ConfigError, match="others may write"):
+        load_record(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file to another user")
+def test_a_record_of_another_user_is_not_believed_not_even_through_a_link(tmp_path):
+    path, link = tmp_path / "record.json", tmp_path / "link.json"
+    write_record(RECORD, path)
+    link.symlink_to(path)
+    assert load_record(link) == RECORD
+    os.chown(path, NOBODY, NOBODY)
+
+    for name in (path, link):
+        with pytest.raises(ConfigError, match="belongs to another user"):
+            load_record(name)
 
 
 def test_bytes_that_are_no_text_are_no_record(tmp_path):

@@ -19,6 +19,7 @@ those only that are set.
 import json
 import os
 import secrets
+import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -42,7 +43,9 @@ __all__ = [
 SCHEMA = "deadpeer-fix-record/1"
 ROOTS = Path("/var/lib/deadpeer")
 KEYS = frozenset({"on", *LINUX.options})
-MOST = 2**32
+MOST = 2**31  # the kernel's own values are int
+# Permissions by which others than its owner could write a file.
+OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,13 +183,16 @@ def load_record(path: Path) -> FixRecord:
         path: The file.
 
     Raises:
-        ConfigError: There is none, or it is no record of a fix. Nothing is done
-            with such a file, since a record says what to set where.
+        ConfigError: There is none, or it is no record of a fix, or somebody else
+            could have written it. Nothing is done with such a file, since a
+            record says what to set where.
         AccessDenied: It may not be read.
         KernelRefused: It cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            _require_own(path, os.fstat(file.fileno()))
+            text = file.read()
     except FileNotFoundError as error:
         raise ConfigError(
             f"there is no record {path}",
@@ -203,6 +209,26 @@ def load_record(path: Path) -> FixRecord:
         return _record(json.loads(text))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise _no_record(path, f"{type(error).__name__} {error}") from error
+
+
+def _require_own(path: Path, status: os.stat_result) -> None:
+    """Refuse a file with which another user could have this one change sockets."""
+    if not stat.S_ISREG(status.st_mode):
+        return  # a pipe, which this user has given
+    if status.st_uid not in (0, os.geteuid()):
+        raise ConfigError(
+            f"the record {path} belongs to another user",
+            hint="undo it as that user; or look at it, and make it yours with chown",
+            field="record",
+            value=str(path),
+        )
+    if status.st_mode & OTHERS_WRITE:
+        raise ConfigError(
+            f"others may write to the record {path}",
+            hint="look at it; if it is as it should be: chmod go-w",
+            field="record",
+            value=str(path),
+        )
 
 
 def _no_record(path: Path, why: str) -> ConfigError:
@@ -245,11 +271,13 @@ def _socket(item: dict[str, Any]) -> RecordedSocket:
     )
 
 
-def _values(item: dict[str, Any]) -> dict[str, int]:
+def _values(item: object) -> dict[str, int]:
+    if not isinstance(item, dict):
+        raise TypeError(f"{item!r} are no settings")
     for key, value in item.items():
         if key not in KEYS:
             raise ValueError(f"{key!r} is no setting of ours")
-        if not isinstance(value, int) or not -MOST < value < MOST:
+        if not isinstance(value, int) or not -MOST <= value < MOST:
             raise TypeError(f"{key}={value!r} is no value")
     return {key: int(value) for key, value in item.items()}
 
