@@ -7,8 +7,9 @@ import click
 from rich.text import Text
 
 from deadpeer.cli.attach_words import attachment_lines, plan_lines
-from deadpeer.cli.attachment_data import attachment_data, keeping_data, shown
+from deadpeer.cli.attachment_data import attachment_data, keeping_data
 from deadpeer.cli.durations import SECONDS
+from deadpeer.cli.harmless import harmless
 from deadpeer.cli.output import print_json, stdout
 from deadpeer.host.attach_plans import Attach, plan_attach
 from deadpeer.host.attaching import attach
@@ -101,7 +102,7 @@ def _verdict(planned: Attach, *, yes: bool) -> str:
         return "It is so already; nothing was changed."
     if not yes:
         return "Nothing was changed. Do it with --yes."
-    name = quote(shown(planned.cgroup.name))
+    name = quote(harmless(planned.cgroup.name))
     return f"Done. To take it off: deadpeer detach --yes {name}"
 
 

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
-from deadpeer.cli.attachment_data import promise, shown
+from deadpeer.cli.attachment_data import promise
 from deadpeer.cli.durations import in_words
+from deadpeer.cli.harmless import harmless
 from deadpeer.host.attach_plans import Attach, Detach
 from deadpeer.host.attachments import Attachment
 from deadpeer.kernel.inspection import describe
@@ -37,7 +38,7 @@ def plan_lines(plan: Attach) -> Iterator[Text]:
     """
     made = plan.plan
     many = f"{plan.processes} process{'' if plan.processes == 1 else 'es'}"
-    yield Text(f"{shown(plan.cgroup.name)}: {many} now", style="bold")
+    yield Text(f"{harmless(plan.cgroup.name)}: {many} now", style="bold")
     yield Text("Every TCP connection that they make or accept from now on gets")
     yield Text(f"  {describe(plan.terms.effective)}")
     yield Text(
@@ -49,7 +50,7 @@ def plan_lines(plan: Attach) -> Iterator[Text]:
         yield Text(f"This takes the place of {promise(plan.before.terms)}.")
     for one in plan.relatives:
         yield Text(
-            f"Also attached to {shown(one.cgroup)}: {promise(one.terms)}. {OUTER}"
+            f"Also attached to {harmless(one.cgroup)}: {promise(one.terms)}. {OUTER}"
         )
     if plan.others:
         yield Text(f"BPF programs of others that are there, and stay: {plan.others}.")
@@ -77,10 +78,10 @@ def detach_lines(plan: Detach) -> Iterator[Text]:
     """
     if plan.is_done:
         yield Text(
-            f"{shown(plan.name)}: nothing of deadpeer's is attached.", style="bold"
+            f"{harmless(plan.name)}: nothing of deadpeer's is attached.", style="bold"
         )
         return
-    yield Text(shown(plan.name), style="bold")
+    yield Text(harmless(plan.name), style="bold")
     if plan.before is not None:
         yield Text(f"  taken off: {promise(plan.before.terms)}")
     if plan.keeping is not None:
@@ -100,7 +101,7 @@ def attachment_lines(found: Sequence[Attachment]) -> Iterator[Text]:
         yield Text("Nothing of deadpeer's is attached to a control group.")
     for one in found:
         counts = one.terms.counts
-        yield Text(shown(one.cgroup), style="bold")
+        yield Text(harmless(one.cgroup), style="bold")
         yield Text(f"  {promise(one.terms)}")
         yield Text(f"  so far {counts.made} made, {counts.accepted} accepted")
         if counts.swallowed:

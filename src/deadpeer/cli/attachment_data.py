@@ -9,20 +9,7 @@ from deadpeer.host.keeping import Keeping
 from deadpeer.kernel.bpf_terms import Terms
 from deadpeer.kernel.inspection import describe
 
-__all__ = ["attachment_data", "keeping_data", "promise", "shown"]
-
-
-def shown(name: str) -> str:
-    r"""
-    Return a name without anything that a terminal would obey.
-
-    Args:
-        name: Of a cgroup: whoever makes one may give it any.
-
-    >>> shown("/a\x1b[2J")
-    '/a\\x1b[2J'
-    """
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in name)
+__all__ = ["attachment_data", "keeping_data", "promise"]
 
 
 def promise(terms: Terms) -> str:

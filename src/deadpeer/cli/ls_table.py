@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from deadpeer.cli.durations import in_words, rounded_up
+from deadpeer.cli.harmless import harmless
 from deadpeer.host.judgement import Judgement, Verdict
 from deadpeer.host.listing import HIDDEN, Listing, Seen
 from deadpeer.host.shares import Share, count_verdicts, shares
@@ -214,9 +215,7 @@ def _state(row: Seen) -> str:
 
 
 def _process(pid: int | None, name: str) -> str:
-    # A process may call itself anything, also what a terminal would obey.
-    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in name)
-    return f"{shown}[{pid}]"
+    return f"{harmless(name)}[{pid}]"
 
 
 def _nobody(row: Seen) -> str:

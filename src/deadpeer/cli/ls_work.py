@@ -160,10 +160,11 @@ def _attachments() -> Iterator[str]:
     except (UnsupportedError, KernelRefused):
         return  # nothing can be
     if found:
-        from deadpeer.cli.attachment_data import promise, shown
+        from deadpeer.cli.attachment_data import promise
+        from deadpeer.cli.harmless import harmless
 
         for one in found:
-            yield f"attached to {shown(one.cgroup)}: {promise(one.terms)}"
+            yield f"attached to {harmless(one.cgroup)}: {promise(one.terms)}"
 
 
 def _json_of_this_host(

@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.text import Text
 
+from deadpeer.cli.harmless import harmless
 from deadpeer.host.outcomes import Outcome
 from deadpeer.host.targets import Target
 from deadpeer.kernel.tcp_table import Endpoint
@@ -43,12 +44,7 @@ def line(outcome: Outcome, who: object, what: str) -> Text:
         what: What was or would be changed, or why not; may be empty.
     """
     word = Text(f"{outcome:<{WIDTH}}", style=STYLES[outcome])
-    return Text.assemble(word, _harmless(f"{who}: {what}" if what else f"{who}"))
-
-
-def _harmless(text: str) -> str:
-    """A process can give itself any name, one that a terminal would obey, too."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+    return Text.assemble(word, harmless(f"{who}: {what}" if what else f"{who}"))
 
 
 def change_words(before: Keepalive, after: Keepalive) -> str:

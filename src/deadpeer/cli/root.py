@@ -296,8 +296,9 @@ def _failed(message: str, hint: str, code: int) -> int:
 
 def _one_line(text: str) -> str:
     """Return *text* without line breaks or anything a terminal would obey."""
-    words = " ".join(text.split())
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in words)
+    from deadpeer.cli.harmless import harmless
+
+    return harmless(" ".join(text.split()))
 
 
 def _abandon_output() -> None:

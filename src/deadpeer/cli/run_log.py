@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from deadpeer.cli.harmless import harmless
 from deadpeer.host.trapped import Happening
 
 __all__ = ["RunLog", "entry_of", "sentence"]
@@ -106,7 +107,8 @@ def sentence(entry: dict[str, Any]) -> str:
     'helper 7 stands by'
     """
     task, lost = entry["task"], entry.get("lost", 0)
-    who = f"{entry['process']} ({task})" if entry["process"] else str(task)
+    name = harmless(entry["process"])
+    who = f"{name} ({task})" if name else str(task)
     where = f"descriptor {entry['descriptor']} " if "descriptor" in entry else ""
     match entry["event"]:
         case "protected":
