@@ -82,6 +82,23 @@ def test_signals_that_python_ignores_are_not_ignored():
     assert int(status.split()[1], 16) == 0
 
 
+def test_a_service_of_systemd_finds_sigpipe_ignored_as_without_the_command():
+    # systemd tells a service's first process that it is it.
+    started = 'export SYSTEMD_EXEC_PID=$$; exec "$@"'
+    words = [*PROGRAM, *WITHIN, "--", "grep", "SigIgn", "/proc/self/status"]
+    status = subprocess.check_output(["sh", "-c", started, "-", *words], text=True)
+
+    assert int(status.split()[1], 16) == 1 << (signal.SIGPIPE - 1)
+
+
+def test_an_environment_that_python_would_not_make_is_no_hindrance():
+    odd = subprocess.run(
+        ["env", "=x", *PROGRAM, *WITHIN, "--", "true"], check=False, timeout=30
+    )
+
+    assert odd.returncode == 0
+
+
 def test_its_descriptors_are_those_it_was_given():
     listed = ran("ls", "/proc/self/fd", stdin=subprocess.DEVNULL).stdout.split()
 
@@ -264,6 +281,16 @@ def test_each_event_has_a_sentence_with_its_reason(event):
     assert ("NOT" in said) == (event == "unprotected")
     assert entry["schema"] == 1
     assert entry["verb"] == "run"
+
+
+def test_a_name_that_a_terminal_would_obey_is_one_harmless_line():
+    entry = entry_of(HAPPENINGS["protected"], at=1.5, lost=0)
+    entry["process"] = "a\ndeadpeer: \x1b[2J"
+
+    said = sentence(entry)
+
+    assert "a\\x0adeadpeer: \\x1b[2J (1)" in said
+    assert said.isprintable()
 
 
 def test_the_cookie_is_the_number_that_other_verbs_show():

@@ -58,6 +58,11 @@ HELPER_NAME = b"deadpeer-helper"
 # Python ignores these, and a program would find them ignored.
 RESTORED = ("SIGPIPE", "SIGXFZ", "SIGXFSZ")
 
+# What systemd ignores for its services, unless they say otherwise; and how a
+# process knows that it is one. systemd.exec(5), IgnoreSIGPIPE=, $SYSTEMD_EXEC_PID.
+IGNORED_BY_SYSTEMD = "SIGPIPE"
+SYSTEMD_SAYS = "SYSTEMD_EXEC_PID"
+
 # Never this one, where that may be said. proc_pid_oom_score_adj(5).
 NEVER_KILL = "-1000"
 
@@ -298,10 +303,7 @@ def _settle(kept: tuple[int, ...]) -> None:
 
 
 def _execute(command: Sequence[str]) -> NoReturn:
-    for name in RESTORED:
-        number = getattr(signal, name, None)
-        if number is not None:
-            signal.signal(number, signal.SIG_DFL)
+    _restore_signals()
     try:
         os.execvpe(command[0], list(command), _surroundings())  # noqa: S606
     except FileNotFoundError as error:
@@ -324,6 +326,20 @@ def _execute(command: Sequence[str]) -> NoReturn:
         ) from error
 
 
+def _restore_signals() -> None:
+    """
+    Undo what Python has done to the signals at its start.
+
+    What was there before, Python does not tell. A service of systemd that is not
+    prepared for SIGPIPE would end by it.
+    """
+    is_service = os.environ.get(SYSTEMD_SAYS) == str(os.getpid())
+    for name in RESTORED:
+        number = getattr(signal, name, None)
+        if number is not None and not (is_service and name == IGNORED_BY_SYSTEMD):
+            signal.signal(number, signal.SIG_DFL)
+
+
 def _surroundings() -> Mapping[bytes, bytes]:
     """
     Return the environment that this process was started with.
@@ -334,4 +350,5 @@ def _surroundings() -> Mapping[bytes, bytes]:
         entries = Path("/proc/self/environ").read_bytes().split(b"\0")
     except OSError:
         return os.environb
-    return dict(entry.split(b"=", 1) for entry in entries if b"=" in entry)
+    # One without a name, which Python cannot hand on, means nothing to anybody.
+    return dict(entry.split(b"=", 1) for entry in entries if entry.find(b"=") > 0)
