@@ -9,7 +9,7 @@ import errno
 import math
 import os
 import socket
-import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +26,8 @@ __all__ = ["Happening", "Protector", "require_settable", "while_idle"]
 IPPROTO_MPTCP = 262  # include/uapi/linux/in.h
 SO_COOKIE = 57  # include/uapi/asm-generic/socket.h
 COOKIE_BYTES = 8
+
+LOW_HALF = 0xFFFFFFFF  # of a register
 
 # The descriptor is nothing, or no socket.
 NO_SOCKET = (errno.EBADF, errno.ENOTSOCK)
@@ -271,13 +273,17 @@ def while_idle(settings: Keepalive) -> Keepalive:
 
 def _from_memory(call: Notification) -> tuple[Call, int]:
     """Return what a 32-bit program asks in the old way, with arguments in memory."""
+    # 64-bit programs can make such a call too, with anything in the upper halves.
+    number, at = (register & LOW_HALF for register in call.arguments[:2])
     with Path(f"/proc/{call.task}/mem").open("rb", buffering=0) as memory:
-        memory.seek(call.arguments[1])
-        (descriptor,) = struct.unpack("=i", memory.read(4))
-    return SOCKETCALLS[call.arguments[0]], descriptor
+        memory.seek(at)
+        word = memory.read(4)
+    if len(word) < 4:  # noqa: PLR2004 - bytes of an int
+        raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
+    return SOCKETCALLS[number], int.from_bytes(word, sys.byteorder, signed=True)
 
 
 def _signed(register: int) -> int:
     """Return the int that a 64-bit register holds."""
-    low = register & 0xFFFFFFFF
+    low = register & LOW_HALF
     return low - 2**32 if low >= 2**31 else low
