@@ -214,6 +214,8 @@ def test_what_is_not_asked_for_would_not_have_passed(text, socket):
         ("listening", ">>listening<<", "state listening"),
         ("dport = :port-of-nobody", ">>:port-of-nobody<<", "/etc/services"),
         ("dport = :99999", ">>:99999<<", "65535"),
+        ("dport = :" + "9" * 5000, "9<<", "65535"),
+        ("dport = :\udcff", ">>", "/etc/services"),
         ("dport = 10.0.0.1:80", ">>10.0.0.1:80<<", "dst or src"),
         ("dport =", ">><<", "dport = :5432"),
         ("dport = and sport = 1", ">>and<<", "dport = :5432"),
@@ -241,6 +243,14 @@ def test_a_wrong_one_is_refused_and_the_place_is_shown(text, place, hint):
     assert place in caught.value.message
     assert hint in caught.value.hint
     assert caught.value.field == "filter"
+
+
+@pytest.mark.parametrize("word", ["or", "and"])
+def test_thousands_of_conditions_are_no_deeper_than_two(word):
+    condition = "dport = :1" if word == "or" else "dport != :1"
+    text = f" {word} ".join([condition] * 5000)
+
+    assert passes(text) is (word == "and")
 
 
 def refusal(words: list[str]) -> ConfigError | None:

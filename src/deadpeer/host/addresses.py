@@ -18,6 +18,7 @@ from deadpeer.kernel.diag_rows import INET, INET6, MAPPED, DiagRow
 __all__ = ["Place", "Services", "has_port", "is_at", "parse_host", "parse_port"]
 
 HIGHEST_PORT = 0xFFFF
+MOST_DIGITS = 5  # Python refuses to read very many
 IPV4 = 4
 DOTTED_PARTS = 4
 ANYTHING = ("", "*")
@@ -103,9 +104,13 @@ def parse_port(word: str, services: Services) -> int:
         raise ConfigError(
             f"`{word}` is more than a port", hint="for an address use dst or src"
         )
-    if name.isascii() and name.isdecimal() and int(name) <= HIGHEST_PORT:
-        return int(name)
-    port = None if not name or name.isdecimal() else services(name)
+    if name.isascii() and name.isdecimal():
+        digits = name.lstrip("0") or "0"
+        port = int(digits) if len(digits) <= MOST_DIGITS else None
+    else:
+        port = services(name) if name else None
+    if port is not None and port > HIGHEST_PORT:
+        port = None
     if port is None:
         raise ConfigError(
             f"`{word}` is no port",

@@ -13,6 +13,8 @@ Source: Linux ss(8), STATE-FILTER, EXPRESSION and HOST SYNTAX.
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import and_, or_
 from typing import NamedTuple, TypeVar
 
 from deadpeer.errors import ConfigError
@@ -186,18 +188,18 @@ class _Parser:
         return part
 
     def _either(self) -> _Part:
-        part = self._both()
+        parts = [self._both()]
         while self._taken(OR):
-            part = _either(part, self._both())
-        return part
+            parts.append(self._both())
+        return _any_of(parts)
 
     def _both(self) -> _Part:
-        part = self._one()
+        parts = [self._one()]
         while True:
             # Between two conditions "and" may be left out.
             if not self._taken(AND) and self._peek() in (None, ")", *OR):
-                return part
-            part = _both(part, self._one())
+                return _all_of(parts)
+            parts.append(self._one())
 
     def _one(self) -> _Part:
         self._depth += 1
@@ -329,23 +331,28 @@ class _Parser:
         return ConfigError(message, hint=hint, field="filter", value=text)
 
 
-def _both(one: _Part, other: _Part) -> _Part:
-    first, second = one.test, other.test
+def _all_of(parts: list[_Part]) -> _Part:
+    if len(parts) == 1:
+        return parts[0]
+    tests = tuple(part.test for part in parts)
     return _Part(
-        lambda row: first(row) and second(row),
-        one.may & other.may,
-        one.must & other.must,
-        one.names_states or other.names_states,
+        lambda row: all(test(row) for test in tests),
+        reduce(and_, (part.may for part in parts)),
+        reduce(and_, (part.must for part in parts)),
+        any(part.names_states for part in parts),
     )
 
 
-def _either(one: _Part, other: _Part) -> _Part:
-    first, second = one.test, other.test
+def _any_of(parts: list[_Part]) -> _Part:
+    if len(parts) == 1:
+        return parts[0]
+    # One after the other, not each within the next: there may be thousands.
+    tests = tuple(part.test for part in parts)
     return _Part(
-        lambda row: first(row) or second(row),
-        one.may | other.may,
-        one.must | other.must,
-        one.names_states or other.names_states,
+        lambda row: any(test(row) for test in tests),
+        reduce(or_, (part.may for part in parts)),
+        reduce(or_, (part.must for part in parts)),
+        any(part.names_states for part in parts),
     )
 
 

@@ -246,7 +246,7 @@ def service_port(name: str) -> int | None:
     """
     try:
         return socket.getservbyname(name, "tcp")
-    except OSError:
+    except (OSError, UnicodeError):  # not found, or bytes that are no text
         return None
 
 
