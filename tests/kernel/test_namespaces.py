@@ -53,13 +53,24 @@ def test_one_is_found_by_whatever_people_write(child, form):
     assert find_namespace(wanted).inode == inode_of(child)
 
 
-@pytest.mark.parametrize("wanted", ["", "no-such", "/no/such", "4194305", "net:[1]"])
+@pytest.mark.parametrize(
+    "wanted", ["", "no-such", "/no/such", "4194305", "net:[1]", "9" * 5000]
+)
 def test_what_is_none_is_said_to_be(wanted):
     with pytest.raises(ConfigError, match="no network namespace") as caught:
         find_namespace(wanted)
 
     assert caught.value.field == "netns"
     assert "ip netns list" in caught.value.hint
+
+
+def test_what_is_something_else_is_not_opened(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)  # to open it is to wait for somebody who writes
+
+    for path in (str(pipe), "/dev/null", "/proc/self/ns/mnt"):
+        with pytest.raises(ConfigError, match="is no network namespace"):
+            in_namespace(find_namespace(path), dict)
 
 
 def test_what_is_called_there_is_in_it_and_this_process_stays(child):

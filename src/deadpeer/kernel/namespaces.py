@@ -36,6 +36,7 @@ __all__ = [
 CLONE_NEWNET = 0x40000000  # include/uapi/linux/sched.h
 OWN = "/proc/self/ns/net"
 THREADS = "/proc/thread-self/ns/net"
+MOST_DIGITS = 20  # an inode has 64 bits
 LINK = re.compile(r"net:\[(\d+)\]")
 
 T = TypeVar("T")
@@ -137,8 +138,11 @@ def find_namespace(wanted: str) -> Namespace:
         KernelRefused: The system has no namespaces.
     """
     number = LINK.fullmatch(wanted)
-    inode = int(number[1]) if number else int(wanted) if wanted.isdecimal() else None
-    if inode is not None and not number and Path("/proc", wanted).exists():
+    digits = number[1] if number else wanted if wanted.isdecimal() else ""
+    if len(digits) > MOST_DIGITS:
+        raise _unknown(wanted)
+    inode = int(digits) if digits else None
+    if digits and not number and Path("/proc", wanted).exists():
         return _at(f"/proc/{wanted}/ns/net", wanted)
     if "/" in wanted:
         return _at(wanted, wanted)
@@ -261,6 +265,9 @@ def _at(path: str, wanted: str) -> Namespace:
         ) from error
     except OSError as error:
         raise _unknown(wanted) from error
+    # Opening what is something else, a pipe for instance, may take for ever.
+    if link.st_dev != Path(THREADS).stat().st_dev:
+        raise _no_namespace(wanted)
     named = mounts().get(link.st_ino, "")
     return Namespace(inode=link.st_ino, path=path, name=_name(named))
 
@@ -271,6 +278,15 @@ def _unknown(wanted: str) -> ConfigError:
         hint="give a name of `ip netns list`, a process number or a path",
         field="netns",
         value=wanted,
+    )
+
+
+def _no_namespace(path: str) -> ConfigError:
+    return ConfigError(
+        f"{path} is no network namespace",
+        hint="give a path such as /run/netns/NAME or /proc/PID/ns/net",
+        field="netns",
+        value=path,
     )
 
 
@@ -308,6 +324,8 @@ def _refused(space: Namespace, number: int) -> Exception:
         )
     if number == errno.ENOENT:
         return _gone(space)
+    if number == errno.EINVAL:  # it is a namespace, of mounts for instance
+        return _no_namespace(space.path)
     return KernelRefused(
         f"the network namespace {space} cannot be entered: {os.strerror(number)}",
         operation=f"setns({space.path})",
