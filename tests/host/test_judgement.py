@@ -234,6 +234,9 @@ def test_what_is_not_seen_is_not_judged(fields):
 def test_a_connection_that_nobody_has_accepted_yet_is_not_known():
     assert judged(None, inode=0).verdict is Verdict.UNKNOWN
     assert "not accepted" in judged(None, inode=0).reason
+    # Its peer may have left in the meantime; what a program closes is elsewhere.
+    left = judged(None, state=TcpState.CLOSE_WAIT, inode=0)
+    assert (left.verdict, "not accepted" in left.reason) == (Verdict.UNKNOWN, True)
 
 
 @pytest.mark.parametrize(

@@ -226,7 +226,8 @@ def _bits(rtt_us: int, rttvar_us: int) -> int:
 def _unseen(row: DiagRow) -> Judgement:
     """Judge by the armed timer alone, which everybody may see."""
     if not row.inode:
-        return NOT_ACCEPTED if row.state == TcpState.ESTABLISHED else CLOSED
+        # Of what its program has closed, neither state can be.
+        return NOT_ACCEPTED if row.state in ALIVE else CLOSED
     if row.state not in ALIVE or row.protocol != TCP:
         return Judgement(Verdict.UNKNOWN, None, None, "its settings were not seen")
     if row.timer == Timer.NONE:
