@@ -5,6 +5,7 @@ import gzip
 import json
 import sys
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -121,6 +122,13 @@ def test_several_holders_of_a_socket_are_kept():
     assert owners.of(5) == ((1, 2), (3, 4), (3, 5))
 
 
+def test_what_a_socket_shows_under_odd_sysctls_is_kept():
+    odd = SettingsOf(settings={b"12345678": SETTINGS._replace(idle_s=-1)})
+    made = encode_snapshot(replace(sample(), settings=odd))
+
+    assert decode_snapshot(made).settings == odd
+
+
 def test_what_was_refused_is_kept_with_the_capability_that_it_takes():
     found = decode_snapshot(encode_snapshot(sample()))
 
@@ -188,6 +196,7 @@ REFUSED = {
     "a text for a number": (changed("spaces/0/namespace/inode", "7"), "no number"),
     "a truth for a number": (changed("holders/0/0", value=True), "no number"),
     "a number below zero": (changed("holders/0/0", -1), "no number"),
+    "a setting that none can be": (changed("settings/0/5", 1 << 400), "no socket"),
     "a number for a text": (changed("kernel", 6), "no text"),
     "a number for a truth": (changed("settings/0/1", 1), "neither true nor"),
     "no list": (changed("spaces", {}), "no list"),

@@ -35,6 +35,7 @@ SCHEMA = "deadpeer-recording/1"
 
 # A million sockets take about 600 MB unpacked, and pack to a tenth.
 MOST_BYTES = 1 << 30
+LEAST_OPTION, MOST_OPTION = -(1 << 31), (1 << 32) - 1
 LONGEST = 1e10  # no setting is longer, in seconds
 GZIP = 31  # zlib: 15 bits of window, and gzip's header and checksum
 LEVEL = 3  # netlink's answers repeat themselves: more takes longer, and gains little
@@ -256,10 +257,7 @@ def _settings(values: list[Any]) -> SocketSettings:
     keepalive, idle, interval, probes, user_timeout = values
     return SocketSettings(
         _truth(keepalive),
-        _or_none(_number, idle),
-        _or_none(_number, interval),
-        _or_none(_number, probes),
-        _or_none(_number, user_timeout),
+        *(_or_none(_option, one) for one in (idle, interval, probes, user_timeout)),
     )
 
 
@@ -292,6 +290,15 @@ def _text(value: Any) -> str:
 def _number(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise _damaged(f"{value!r:.60} is no number")
+    return value
+
+
+def _option(value: Any) -> int:
+    # An int of the kernel: a socket shows -1 under tcp_keepalive_time=-1.
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _damaged(f"{value!r:.60} is no number")
+    if not LEAST_OPTION <= value <= MOST_OPTION:
+        raise _damaged("a setting that no socket can have")
     return value
 
 
