@@ -1,8 +1,10 @@
 """Ending connections: those whose peers are dead, by their cookies, and no others."""
 
+import _thread
 import errno
 import json
 import socket
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +18,7 @@ from deadpeer.host.killing import carry_out, has_recovered, plan_kills
 from deadpeer.host.listing import Selection
 from deadpeer.host.outcomes import Outcome
 from deadpeer.host.targets import Target, choose_targets
+from deadpeer.kernel.diag import Diag
 
 pytestmark = pytest.mark.netns
 
@@ -95,6 +98,30 @@ def test_one_of_another_cookie_is_gone_and_nothing_is_ended(child):
 
     assert kill.outcome is Outcome.GONE
     assert child.told("a.send(b'x'); b.recv(1)") == b"x"
+
+
+def test_what_is_interrupted_ends_no_further_connection(child, monkeypatch):
+    """The work is done by a thread in the namespace, which no signal reaches."""
+    raised, destroy = threading.Event(), Diag.destroy
+
+    def interrupted(self: Diag, row: Any) -> Any:
+        ending = destroy(self, row)
+        if not raised.is_set():
+            _thread.interrupt_main()
+            assert raised.wait(PATIENCE)
+        return ending
+
+    monkeypatch.setattr(Diag, "destroy", interrupted)
+    kills = plan_kills((*targets(child, "a"), *targets(child, "c")))
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(kills)
+    raised.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("in "):
+            thread.join(PATIENCE)
+
+    assert child.told("a.getsockopt(1, 4)") == errno.ECONNABORTED
+    assert child.told("c.send(b'x'); d.recv(1)") == b"x"
 
 
 def test_a_listener_is_never_ended(child):

@@ -14,6 +14,7 @@ Source: Linux net/ipv4/tcp.c, tcp_abort(); net/ipv4/tcp_diag.c, tcp_diag_destroy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from threading import Event
 
 from deadpeer.errors import AccessDenied, DeadPeerError, UnsupportedError
 from deadpeer.host.outcomes import Outcome, outcome_of
@@ -88,6 +89,7 @@ def carry_out(kills: Sequence[Kill], *, suspects: bool = False) -> tuple[Kill, .
     """
     spaces = {kill.target.namespace.inode: kill.target.namespace for kill in kills}
     came: dict[int, Kill] = {}
+    stopped = Event()
     for inode, space in spaces.items():
         mine = {
             at: kill
@@ -96,7 +98,10 @@ def carry_out(kills: Sequence[Kill], *, suspects: bool = False) -> tuple[Kill, .
         }
         try:
             rows = rows_now({inode: space}) if suspects else None
-            came |= in_namespace(space, partial(_end_all, mine, rows))
+            came |= in_namespace(space, partial(_end_all, mine, rows, stopped))
+        except KeyboardInterrupt:
+            stopped.set()  # the thread that is there has not been interrupted
+            raise
         except DeadPeerError as error:
             nothing = all(kill.outcome is not Outcome.DONE for kill in came.values())
             if nothing and isinstance(error, AccessDenied):
@@ -105,11 +110,15 @@ def carry_out(kills: Sequence[Kill], *, suspects: bool = False) -> tuple[Kill, .
     return tuple(came[at] for at in range(len(kills)))
 
 
-def _end_all(mine: dict[int, Kill], rows: Rows | None) -> dict[int, Kill]:
+def _end_all(
+    mine: dict[int, Kill], rows: Rows | None, stopped: Event
+) -> dict[int, Kill]:
     """End some connections of the namespace that this thread is in."""
     came: dict[int, Kill] = {}
     with Diag() as diag:
         for at, kill in mine.items():
+            if stopped.is_set():
+                break
             spared = None if rows is None else _spared(kill, rows)
             if kill.outcome is not Outcome.PLANNED:
                 came[at] = kill
