@@ -182,9 +182,11 @@ def test_after_a_hangup_the_output_is_opened_anew_and_the_rules_are_read_again(
         assert "watching 2 connections" in daemon.said("reloaded;")
         assert out.exists()
 
-        rules.write_text("within = 'long'\n")
-        daemon.process.send_signal(signal.SIGHUP)
-        assert "rules.toml: within:" in daemon.said("not reloaded")
+        wrong = {"within = 'long'": "within:", "on.dead = ' '": "a command is empty"}
+        for text, why in wrong.items():
+            rules.write_text(text)
+            daemon.process.send_signal(signal.SIGHUP)
+            assert why in daemon.said("not reloaded")
 
         pull_the_cable(child)
         child.told("a[0].settimeout(9)")

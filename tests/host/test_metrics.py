@@ -1,6 +1,8 @@
 """What Prometheus is told: counted as it should be, and never without bounds."""
 
+import socket
 import struct
+import threading
 
 import pytest
 from tests.host.looks import (
@@ -85,16 +87,20 @@ def test_addresses_are_read_as_people_write_them(text, address):
     assert parse_address(text) == address
 
 
-@pytest.mark.parametrize("text", ["", "9109", ":", ":x", ":65536", ":-1", "a:b:"])
+@pytest.mark.parametrize(
+    "text", ["", "9109", ":", ":x", ":65536", ":-1", "a:b:", ":" + 5000 * "9"]
+)
 def test_what_is_no_address_is_refused(text):
     with pytest.raises(ConfigError, match="no address"):
         parse_address(text)
 
 
-def test_an_address_that_is_taken_is_told_in_a_line():
-    import socket
-    import threading
+def test_a_host_that_is_no_name_is_told_in_a_line():
+    with pytest.raises(ConfigError, match="no name of a host"):
+        Metrics(None, address=("a..b", 0), lock=threading.Lock())
 
+
+def test_an_address_that_is_taken_is_told_in_a_line():
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
         pytest.raises(KernelRefused, match="cannot be listened on"),

@@ -17,7 +17,7 @@ from deadpeer.errors import ConfigError
 from deadpeer.host.changes import ChangeKind
 from deadpeer.host.judgement import WITHIN
 from deadpeer.host.listing import Selection
-from deadpeer.host.notify import require_url
+from deadpeer.host.notify import require_command, require_url
 from deadpeer.policy.keepalive import require_seconds
 
 __all__ = ["Rules", "read_rules"]
@@ -53,7 +53,8 @@ class Rules:
         Return which connections are watched.
 
         Raises:
-            ConfigError: The filter is none, or *within* is no duration.
+            ConfigError: The filter is none, *within* is no duration, or a command or
+                webhook is none that can be told.
         """
         require_seconds("within", self.within)
         made = Selection(
@@ -65,6 +66,8 @@ class Rules:
             within=self.within,
         )
         made.filter  # noqa: B018 - raises if it is none
+        for _, told in self.on:
+            require_command(told)
         for url in self.webhooks:
             require_url(url)
         return made

@@ -34,6 +34,7 @@ MOST_NAMES = 100
 """Process names that have time series of their own."""
 OTHER = "(other)"
 NOT_KNOWN = "(unknown)"
+MOST_DIGITS = 5  # of a port
 
 # From a local network to a satellite with a queue, in seconds.
 RTT_BUCKETS = (
@@ -108,7 +109,8 @@ class Metrics:
         dropped: Tells how many changes were not told to others.
 
     Raises:
-        KernelRefused: The address cannot be listened on.
+        ConfigError: The address has no name of a host.
+        KernelRefused: It cannot be listened on.
     """
 
     def __init__(
@@ -216,7 +218,8 @@ def parse_address(text: str) -> tuple[str, int]:
     """
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    number = int(port) if port.isascii() and port.isdigit() else -1
+    is_number = port.isascii() and port.isdigit() and len(port) <= MOST_DIGITS
+    number = int(port) if is_number else -1
     if not colon or not 0 <= number <= 0xFFFF:  # noqa: PLR2004 - 16 bits
         raise ConfigError(
             f"{text!r} is no address to listen on",
@@ -231,6 +234,13 @@ def _served(address: tuple[str, int], registry: CollectorRegistry) -> tuple[Any,
     host, port = address
     try:
         server, thread = start_http_server(port, addr=host, registry=registry)
+    except UnicodeError as error:  # of the codec for names
+        raise ConfigError(
+            f"{host!r} is no name of a host",
+            hint="write :9109, 127.0.0.1:9109 or [::1]:9109",
+            field="metrics",
+            value=host,
+        ) from error
     except OSError as error:
         raise KernelRefused(
             f"{host}:{port} cannot be listened on: {error.strerror or error}",

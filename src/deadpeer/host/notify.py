@@ -25,7 +25,7 @@ from deadpeer.host.changes import SCHEMA
 from deadpeer.host.outbox import Item, Outbox
 from deadpeer.policy.backoff import Backoff
 
-__all__ = ["Command", "Webhook", "require_url"]
+__all__ = ["Command", "Webhook", "require_command", "require_url"]
 
 Report = Callable[[str], None]
 
@@ -148,7 +148,7 @@ class Command:
         failed: How many times it failed.
 
     Raises:
-        ConfigError: The command is empty.
+        ConfigError: The command is none that can be run.
     """
 
     def __init__(
@@ -159,14 +159,7 @@ class Command:
         timeout: float = COMMAND_TIMEOUT,
         most: int = 1000,
     ) -> None:
-        if not command.strip():
-            raise ConfigError(
-                "a command is empty",
-                hint="write, for instance: --on dead 'logger -t deadpeer'",
-                field="on",
-                value=command,
-            )
-        self.command = command
+        self.command = require_command(command)
         self._report = report
         self._timeout = timeout
         self.failed = 0
@@ -249,6 +242,26 @@ def environment(item: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def require_command(command: str) -> str:
+    """
+    Return a command that a shell can be given.
+
+    Args:
+        command: For ``sh -c``.
+
+    Raises:
+        ConfigError: It is empty, or has a NUL in it.
+    """
+    if not command.strip() or "\0" in command:
+        raise ConfigError(
+            "a command has a NUL in it" if "\0" in command else "a command is empty",
+            hint="write, for instance: --on dead 'logger -t deadpeer'",
+            field="on",
+            value=command,
+        )
+    return command
+
+
 def require_url(url: str) -> str:
     """
     Return a URL that a webhook can be called by.
@@ -263,7 +276,8 @@ def require_url(url: str) -> str:
         parts = urlsplit(url)
         is_good = parts.scheme in ("http", "https") and parts.hostname
         parts.port  # noqa: B018 - raises if it is no number
-    except ValueError:
+        (parts.hostname or "").encode("idna")  # raises if a label is empty or too long
+    except ValueError:  # what the codec raises is one too
         is_good = False
     if not is_good or not url.isascii() or any(c.isspace() for c in url):
         raise ConfigError(
