@@ -1,8 +1,8 @@
 """Ending connections: those whose peers are dead, by their cookies, and no others."""
 
-import _thread
 import errno
 import json
+import signal
 import socket
 import threading
 from dataclasses import replace
@@ -107,7 +107,7 @@ def test_what_is_interrupted_ends_no_further_connection(child, monkeypatch):
     def interrupted(self: Diag, row: Any) -> Any:
         ending = destroy(self, row)
         if not raised.is_set():
-            _thread.interrupt_main()
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
             assert raised.wait(PATIENCE)
         return ending
 
