@@ -2,7 +2,10 @@
 
 import ctypes
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given, reject
@@ -94,3 +97,54 @@ def test_an_odd_call_of_the_old_kind_ends_no_helper(low_page, number, at):
 
     assert told is None or told.event == "unprotected"
     listener.close()
+
+
+# A process of its own, as a helper is: what it holds, it holds to its end.
+BEFORE_LINUX_6_9 = """
+import errno, os, socket, sys, threading
+from deadpeer.host.trapped import Protector
+from deadpeer.kernel.call_filter import MACHINES, Way
+from deadpeer.kernel.current_platform import this_platform
+from deadpeer.kernel.seccomp import Listener, Notification
+from deadpeer.policy import plan
+class Waiting(Listener):
+    def is_waiting(self, _):
+        return True  # no program is needed
+opened, real = [], os.pidfd_open
+def old(pid, flags=0):
+    if flags:
+        raise OSError(errno.EINVAL, "Invalid argument")
+    opened.append(pid)
+    return real(pid)
+os.pidfd_open = old
+row = this_platform()
+machine = MACHINES["x86_64"]
+protector = Protector(machine, Way.BORROW, plan(within=10, platform=row).keepalive, row)
+listener = Waiting(os.open(os.devnull, os.O_RDONLY))
+sock = socket.socket()
+def work():
+    for task in (threading.get_native_id(), os.getpid()):
+        call = Notification(7, task, 42, 0xC000003E, (sock.fileno(), 0, 0, 0, 0, 0))
+        for _ in range(2):
+            print(protector.answer(listener, call).event)
+before = len(os.listdir("/proc/self/fd"))
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+print(opened == [os.getpid()] * int(sys.argv[1]))
+print(len(os.listdir("/proc/self/fd")) - before)
+sys.stdout.flush()
+os._exit(0)
+"""
+
+
+def test_before_linux_6_9_no_thread_is_held_by_its_process():
+    # The thread's process twice, and the first thread once: that one stays held.
+    said = subprocess.check_output(
+        [sys.executable, "-c", BEFORE_LINUX_6_9, "3"],
+        text=True,
+        timeout=30,
+        cwd=Path(__file__).parents[2],
+    )
+
+    assert said.split() == [*["protected"] * 4, "True", "1"]

@@ -163,6 +163,11 @@ class Protector:
         if not listener.is_waiting(call):
             lender.close()
             return -1
+        if lender.pid != call.task:
+            # It is the thread's process that is held. The thread may end before it,
+            # and its number become another's, which would not be noticed.
+            with lender:
+                return lender.take(descriptor)
         if len(self._held) >= MOST_HELD:
             self._held.pop(next(iter(self._held))).close()
         self._held[call.task] = lender

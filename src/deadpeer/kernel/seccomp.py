@@ -224,7 +224,8 @@ class TaskLender(Lender):
     A thread that descriptors are borrowed from, by the number of the thread.
 
     Args:
-        task: Its number; that of a process is the number of its first thread.
+        task: Its number; that of a process is the number of its first thread. Before
+            Linux 6.9 the thread's process is held, and ``pid`` is its number.
 
     Raises:
         ConfigError: There is no such thread.
