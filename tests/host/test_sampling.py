@@ -115,6 +115,29 @@ def test_one_that_ends_between_two_looks_has_died_if_the_kernel_counted_it(sampl
     assert told(sampler, timeouts=1, now=1) == [(DEAD, 1)]
 
 
+def test_a_timeout_of_one_that_is_not_watched_accuses_no_other():
+    sampler = Sampler(matches=lambda row: row.cookie == 1)
+    told(sampler, unheard(1, probes=1), unheard(2), timeouts=0)
+
+    assert told(sampler, timeouts=1, now=1) == []
+
+
+def test_how_one_ended_is_not_known_if_another_one_may_have_been_counted():
+    sampler = Sampler(matches=lambda row: row.cookie == 1)
+    told(sampler, unheard(1), unheard(2), timeouts=0)
+    sampler.see(1, look(), now=1, timeouts=1)
+
+    assert [change.reason for change in sampler.changes()] == [DeathReason.UNKNOWN]
+
+
+def test_a_timeout_that_was_counted_in_a_torn_look_counts_in_the_next(sampler):
+    told(sampler, unheard(1), timeouts=0)
+    assert told(sampler, now=1, timeouts=1, is_whole=False) == []
+    sampler.see(1, look(), now=2, timeouts=1)
+
+    assert [change.reason for change in sampler.changes()] == [DeathReason.TIMED_OUT]
+
+
 def test_one_that_ends_after_a_single_probe_was_closed(sampler):
     told(sampler, unheard(1, probes=1), timeouts=0)
 

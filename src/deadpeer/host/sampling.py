@@ -100,7 +100,8 @@ class Sampler:
             if self._is_match(rows[cookie]):
                 space.add(cookie, was_there=not self._has_begun)
         space.suspect(now)
-        if timeouts is not None:
+        if timeouts is not None and is_whole:
+            # Else those that it counts are taken for gone in a later look.
             space.timeouts = timeouts
 
     def forget(self, namespace: int) -> None:
@@ -223,7 +224,9 @@ class Sampler:
         """
         space = self._spaces.get(namespace)
         made = space and space.connections.get(cookie)
-        return (space.rows[cookie], made) if space and made else None
+        # It may be asked while another thread looks, and has the rows already.
+        row = space and space.rows.get(cookie)
+        return (row, made) if row and made else None
 
     def _is_match(self, row: DiagRow) -> bool:
         return row.state in CONNECTED and self._matches(row)

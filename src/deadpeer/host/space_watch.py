@@ -9,7 +9,8 @@ not told from an orderly end.
 
 How a suspect one ended, the counters of its namespace tell: the kernel counts
 connections that it gave up. If it counted at least as many as are gone, all of them
-timed out; if none, they were reset; else it is not known which was which.
+timed out; if none, they were reset; else it is not known which was which. The kernel
+counts those that nobody watches too, so they count among those that are gone.
 
 Source: Linux net/ipv4/tcp_timer.c, tcp_write_err(), LINUX_MIB_TCPABORTONTIMEOUT.
 """
@@ -148,13 +149,16 @@ class SpaceWatch:
         self.suspects -= gone.keys()
         failing = [(row, made) for row, made in ended if any(unanswered(row))]
         dead = [(row, made) for row, made in failing if made.suspect_at is not None]
+        counts = [unanswered(row) for row in gone.values()]
+        all_failing = sum(map(any, counts))
+        all_suspect = sum(count.is_suspect for count in counts)
         reason = DeathReason.UNKNOWN
         if timeouts is not None and self.timeouts is not None:
             given_up = timeouts - self.timeouts
-            if given_up >= len(failing):
+            if given_up >= all_failing:
                 # One may go from its first probe to its end between two looks.
                 reason, dead = DeathReason.TIMED_OUT, failing
-            elif given_up >= len(dead):
+            elif given_up >= all_suspect:
                 reason = DeathReason.TIMED_OUT
             elif given_up <= 0:
                 reason = DeathReason.RESET
