@@ -10,40 +10,21 @@ It exits with 1 if the share of a core is more than allowed.
 
 import argparse
 import os
-import resource
 import socket
-import subprocess
 import sys
 import time
 from collections import deque
 from pathlib import Path
 
+from host_stage import alone, connections
+
 from deadpeer.host.listing import Selection
 from deadpeer.host.watching import Watcher
 
-HOLDERS = 4
 ALLOWED = 0.25  # of a core
 CHURN = 20  # new connections, and ended ones, a second
 LIFETIME = 4  # seconds, of these
 SETTLING = 20  # looks before memory is compared
-
-
-def hold(pairs: int) -> None:
-    """Hold both ends of so many connections until the parent lets go."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = 2 * pairs + 64
-    limits = (max(soft, needed), max(hard, needed))
-    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-    held = []
-    with socket.create_server(("127.0.0.1", 0), backlog=1024) as server:
-        for number in range(pairs):
-            client = socket.create_connection(server.getsockname())
-            if number % 2:
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
-            held += [client, server.accept()[0]]
-    print("ready", flush=True)
-    sys.stdin.read()
 
 
 def memory_kib() -> int:
@@ -101,33 +82,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sockets", type=int, default=18_000)
     parser.add_argument("--seconds", type=float, default=600)
-    parser.add_argument("--hold", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.hold is not None:
-        hold(given.hold)
-        return
-    if not given.inside:
-        again = [sys.executable, __file__, "--inside", *sys.argv[1:]]
-        os.execvp("unshare", ["unshare", "--net", "--", *again])  # noqa: S606
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    pairs = given.sockets // 2 // HOLDERS
-    holders = [
-        subprocess.Popen(
-            [sys.executable, __file__, "--hold", str(pairs)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        for _ in range(HOLDERS)
-    ]
-    try:
-        for holder in holders:
-            assert holder.stdout
-            assert holder.stdout.readline() == b"ready\n"
+    alone()
+    with connections(given.sockets):
         kept = measure(given.sockets, given.seconds)
-    finally:
-        for holder in holders:
-            holder.kill()
     sys.exit(0 if kept else 1)
 
 
