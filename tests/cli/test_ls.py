@@ -264,12 +264,47 @@ def test_what_is_hidden_is_not_taken_for_protected(capfd):
     assert "CAP_SYS_PTRACE" in capfd.readouterr().err
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.parametrize(
+    ("whose", "code"),
+    [
+        (["--unprotected"], 4),
+        (["--user", "root"], 4),
+        (["--process", "python*"], 4),
+        (["--process", "no-such"], 0),
+        (["--user", "nobody-of-this-name"], 0),
+    ],
+)
+def test_a_choice_that_leaves_out_what_is_hidden_does_not_hide_it(whose, code, capfd):
+    with neighbour() as held:
+        held.told(
+            "a, b = pair(); Path('/proc/self/comm').write_text('python-x')\n"
+            "[x.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1) for x in (a, b)]"
+        )
+        port = held.told("a.getsockname()[1]")
+        words = ["ls", "--fail-on", "unprotected", *whose, f"sport = :{port}"]
+
+        assert as_nobody(lambda: run(words)) == code
+
+    assert ("CAP_SYS_PTRACE" in capfd.readouterr().err) == (code == 4)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.parametrize("verdict", ["unprotected", "suspect"])
+def test_a_namespace_that_is_closed_is_not_taken_for_a_healthy_one(verdict, capfd):
+    words = ["ls", "--netns", "all", "--fail-on", verdict, "dport = :1"]
+
+    assert as_nobody(lambda: run(words)) == 4
+    assert "not every network namespace" in capfd.readouterr().err
+
+
 # -- recordings --------------------------------------------------------------------
 
 
 @LOOKS
 def test_what_was_recorded_is_shown_again(child, capsys, tmp_path):
     file = tmp_path / "seen"
+    file.touch(0o644)  # one that was there already is hidden as well
 
     now = listed(capsys, "--pid", child.pid, "--record", file)
     again = listed(capsys, "--replay", file, "--pid", child.pid)
@@ -309,6 +344,13 @@ def test_what_is_no_recording_is_refused(content, capsys, tmp_path):
 
     assert run(["ls", "--replay", str(file)]) == 2
     assert "recording" in capsys.readouterr().err
+
+
+def test_a_file_without_end_is_refused(capsys, monkeypatch):
+    monkeypatch.setattr("deadpeer.kernel.recording.MOST_BYTES", 1 << 16)
+
+    assert run(["ls", "--replay", "/dev/zero"]) == 2
+    assert "no recording" in capsys.readouterr().err
 
 
 def test_a_recording_that_is_not_there(capsys, tmp_path):

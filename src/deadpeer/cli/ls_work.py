@@ -1,6 +1,7 @@
 """What ``deadpeer ls`` does once it is known what is wanted: look, record, print."""
 
 import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -16,10 +17,9 @@ from deadpeer.errors import (
 )
 from deadpeer.host.listing import (
     ALL_NAMESPACES,
-    HIDDEN,
     Listing,
-    Seen,
     Selection,
+    concealed,
     look,
     select,
     survey,
@@ -95,13 +95,15 @@ def list_connections(
     if order.record:
         _record(listing, order.record)
     _print(listing, order)
-    return _found(listing.rows, order.fail_on)
+    return _found(listing, order)
 
 
 def _replayed(path: str, selection: Selection) -> Listing:
-    from deadpeer.kernel.recording import decode_snapshot
+    from deadpeer.kernel.recording import MOST_BYTES, decode_snapshot
 
-    snapshot = decode_snapshot(Path(path).read_bytes())
+    with Path(path).open("rb") as file:
+        # No recording is larger packed than it may be unpacked.
+        snapshot = decode_snapshot(file.read(MOST_BYTES))
     if selection.netns and ALL_NAMESPACES not in selection.netns:
         spaces = tuple(
             space
@@ -126,6 +128,8 @@ def _record(listing: Listing, path: str) -> None:
     data = encode_snapshot(listing.snapshot)
     number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE)
     with os.fdopen(number, "wb") as file:
+        if stat.S_ISREG(os.fstat(number).st_mode):  # and not /dev/null, or a pipe
+            os.fchmod(number, PRIVATE)
         file.write(data)
 
 
@@ -192,20 +196,34 @@ def _write(lines: Iterable[str]) -> None:
         click.echo(line, color=color)
 
 
-def _found(rows: tuple[Seen, ...], fail_on: str | None) -> bool:
+def _found(listing: Listing, order: Order) -> bool:
     """Return whether there is what should not be; it must not be hidden, either."""
-    judgements = [row.judgement for row in rows]
+    fail_on = order.fail_on
     if fail_on is None:
         return False
     if fail_on == Verdict.SUSPECT:
-        return any(one.verdict is Verdict.SUSPECT for one in judgements)
-    if any(one.protected is False for one in judgements):
+        if any(row.verdict is Verdict.SUSPECT for row in listing.rows):
+            return True
+    elif any(row.judgement.protected is False for row in listing.rows):
         return True
-    hidden = sum(row.unseen == HIDDEN for row in rows)
+    if listing.unreadable_namespaces or any(
+        isinstance(error, AccessDenied) for _, error in listing.snapshot.closed_spaces
+    ):
+        raise AccessDenied(
+            f"no {fail_on} connection was found, but not every network namespace may"
+            " be looked at",
+            hint="that takes CAP_SYS_ADMIN and CAP_SYS_PTRACE; run the command with"
+            " sudo",
+            capability="CAP_SYS_ADMIN",
+        )
+    selection = order.selection
+    if fail_on == Verdict.SUSPECT:
+        selection = replace(selection, suspect=True)  # everybody sees the evidence
+    hidden = concealed(listing.snapshot, selection)
     if hidden:
         raise AccessDenied(
-            f"no unprotected connection was found, but of {hidden} the settings may"
-            " not be seen",
+            f"no {fail_on} connection was found, but of {hidden} the owners or"
+            " settings may not be seen",
             hint="that takes CAP_SYS_PTRACE; run the command with sudo",
             capability="CAP_SYS_PTRACE",
         )

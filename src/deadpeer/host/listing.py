@@ -8,7 +8,7 @@ row tells which socket it is (``identity``) and who holds it.
 
 import socket
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from deadpeer.errors import AccessDenied, ConfigError
@@ -34,6 +34,7 @@ __all__ = [
     "Listing",
     "Seen",
     "Selection",
+    "concealed",
     "look",
     "select",
     "service_port",
@@ -235,6 +236,40 @@ def select(snapshot: Snapshot, selection: Selection) -> tuple[Seen, ...]:
                 new(Seen, (netns, row, holders, process, settings, unseen, judgement))
             )
     return tuple(found)
+
+
+def concealed(snapshot: Snapshot, selection: Selection) -> int:
+    """
+    Return of how many connections that may be meant the settings may not be seen.
+
+    Whose they are is not seen either, so those count that any process may hold
+    which is meant and may not be looked into.
+
+    Args:
+        snapshot: What was seen.
+        selection: Which ones; its ``unprotected`` is not looked at, for it takes
+            what is not seen for something else.
+
+    Raises:
+        ConfigError: The filter is none.
+    """
+    wanted = _members(snapshot.processes, selection)
+    hidden = {*snapshot.owners.unreadable, *snapshot.settings.refused}
+    if wanted is not None and wanted.isdisjoint(hidden):
+        return 0
+    anybodys = replace(
+        selection, pids=frozenset(), processes=(), users=(), unprotected=False
+    )
+    return sum(
+        row.unseen == HIDDEN
+        and row.verdict is not Verdict.NONE
+        and (
+            wanted is None
+            or not row.holders
+            or any(pid in wanted for pid, _ in row.holders)
+        )
+        for row in select(snapshot, anybodys)
+    )
 
 
 def service_port(name: str) -> int | None:

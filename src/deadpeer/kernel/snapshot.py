@@ -63,7 +63,8 @@ class Snapshot:
         spaces: The network namespaces that were looked at.
         owners: Which descriptors hold which sockets.
         settings: What the sockets have set, by cookie.
-        processes: What the holders are, by their numbers.
+        processes: What the holders are, and the processes that may not be looked
+            into and so may be holders too, by their numbers.
         closed_spaces: The namespaces that could not be looked at, and why.
     """
 
@@ -183,13 +184,13 @@ def _look(namespace: Namespace, states: int) -> Space:
 
 
 def _holders(spaces: list[Space], owners: Owners) -> list[int]:
-    """Return the processes that hold any of the sockets."""
+    """Return the processes that hold any of the sockets, or may do so."""
     inodes = {row.inode for space in spaces for row in space.dump.rows}
     pids = {pid for inode, (pid, _) in owners.first.items() if inode in inodes}
     for inode, others in owners.others.items():
         if inode in inodes:
             pids |= {pid for pid, _ in others}
-    return sorted(pids)
+    return sorted(pids.union(owners.unreadable))
 
 
 def _settings(
