@@ -9,7 +9,8 @@ from deadpeer.cli.durations import SECONDS
 from deadpeer.cli.lab_options import SETTINGS, refuse_together
 from deadpeer.cli.run_log import RunLog
 from deadpeer.errors import KernelRefused
-from deadpeer.host.launching import EXECUTE, Launch, launch
+from deadpeer.host.becoming import EXECUTE
+from deadpeer.host.launching import Launch, launch
 from deadpeer.kernel.current_platform import this_platform
 from deadpeer.kernel.inspection import system_defaults
 from deadpeer.kernel.seccomp_support import this_machine

@@ -16,13 +16,11 @@ Whoever of the two hears nothing more gives up, and nothing is left behind.
 """
 
 import ctypes
-import errno
 import gc
 import os
-import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +34,7 @@ from deadpeer.errors import (
     NotTcp,
     UnsupportedError,
 )
+from deadpeer.host.becoming import become
 from deadpeer.host.supervising import Tell, block_signals, supervise
 from deadpeer.host.trapped import Happening, Protector, require_settable
 from deadpeer.kernel.borrow import Lender
@@ -47,21 +46,10 @@ from deadpeer.kernel.seccomp_support import this_machine
 from deadpeer.platforms import Platform
 from deadpeer.policy import Keepalive
 
-__all__ = ["EXECUTE", "Launch", "launch"]
-
-EXECUTE = "execve"
-"""The operation of the error that is raised if the program cannot be started."""
+__all__ = ["Launch", "launch"]
 
 PR_SET_NAME = 15  # linux/prctl.h; at most 15 bytes
 HELPER_NAME = b"deadpeer-helper"
-
-# Python ignores these, and a program would find them ignored.
-RESTORED = ("SIGPIPE", "SIGXFZ", "SIGXFSZ")
-
-# What systemd ignores for its services, unless they say otherwise; and how a
-# process knows that it is one. systemd.exec(5), IgnoreSIGPIPE=, $SYSTEMD_EXEC_PID.
-IGNORED_BY_SYSTEMD = "SIGPIPE"
-SYSTEMD_SAYS = "SYSTEMD_EXEC_PID"
 
 # Never this one, where that may be said. proc_pid_oom_score_adj(5).
 NEVER_KILL = "-1000"
@@ -141,7 +129,7 @@ def launch(order: Launch) -> NoReturn:
         listener.close()
         _heard(ours)
     _protect_inherited(order, platform)
-    _execute(order.command)
+    become(order.command)
 
 
 def _protect_inherited(order: Launch, platform: Platform) -> None:
@@ -297,58 +285,3 @@ def _settle(kept: tuple[int, ...]) -> None:
     ctypes.CDLL(None).prctl(PR_SET_NAME, HELPER_NAME, 0, 0, 0)
     with suppress(OSError):  # for CAP_SYS_RESOURCE only
         Path("/proc/self/oom_score_adj").write_text(NEVER_KILL, "ascii")
-
-
-# -- the program's side ---------------------------------------------------------------
-
-
-def _execute(command: Sequence[str]) -> NoReturn:
-    _restore_signals()
-    try:
-        os.execvpe(command[0], list(command), _surroundings())  # noqa: S606
-    except FileNotFoundError as error:
-        there = os.sep in command[0] and Path(command[0]).exists()
-        what = "needs an interpreter that is not there" if there else "is not there"
-        raise KernelRefused(
-            f"{command[0]} {what}",
-            hint="is it installed, and on the PATH?",
-            operation=EXECUTE,
-            errno=error.errno,
-        ) from error
-    except (OSError, ValueError) as error:
-        number = error.errno if isinstance(error, OSError) else errno.EINVAL
-        raise KernelRefused(
-            f"{command[0]} cannot be run: {os.strerror(number or errno.EINVAL)}",
-            hint="a script needs a first line such as #!/bin/sh, a program its"
-            " permission (chmod +x)",
-            operation=EXECUTE,
-            errno=number,
-        ) from error
-
-
-def _restore_signals() -> None:
-    """
-    Undo what Python has done to the signals at its start.
-
-    What was there before, Python does not tell. A service of systemd that is not
-    prepared for SIGPIPE would end by it.
-    """
-    is_service = os.environ.get(SYSTEMD_SAYS) == str(os.getpid())
-    for name in RESTORED:
-        number = getattr(signal, name, None)
-        if number is not None and not (is_service and name == IGNORED_BY_SYSTEMD):
-            signal.signal(number, signal.SIG_DFL)
-
-
-def _surroundings() -> Mapping[bytes, bytes]:
-    """
-    Return the environment that this process was started with.
-
-    Python may have added to its own: LC_CTYPE, where there is no locale (PEP 538).
-    """
-    try:
-        entries = Path("/proc/self/environ").read_bytes().split(b"\0")
-    except OSError:
-        return os.environb
-    # One without a name, which Python cannot hand on, means nothing to anybody.
-    return dict(entry.split(b"=", 1) for entry in entries if entry.find(b"=") > 0)
