@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from deadpeer.cli import ls_work
 from deadpeer.cli.ls import EXIT_FOUND
 from deadpeer.cli.ls_json import as_json, as_json_by_two
 from deadpeer.cli.root import run
+from deadpeer.errors import ConfigError
 from deadpeer.host.listing import Listing, Selection, select
+from deadpeer.kernel import recording
 from deadpeer.kernel.recording import decode_snapshot
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
@@ -125,6 +128,31 @@ def test_every_string_of_a_process_is_escaped(capsys):
 
     assert {row["process"] for row in data["connections"]} == {'a"\\\n\x1bz'}
     assert "\x1b" not in capsys.readouterr().out.replace("\x1b[0m", "")
+
+
+def test_no_name_reaches_a_terminal_as_it_is(capsys, monkeypatch):
+    odd = "\x1b[2J\udcff"  # whoever makes a container or a namespace names it
+    one = decode_snapshot(RECORDING.read_bytes())
+    (space,) = one.spaces
+    named = replace(space, namespace=replace(space.namespace, name=odd))
+    other = replace(space, namespace=replace(space.namespace, inode=5, name=odd))
+    snapshot = replace(
+        one,
+        spaces=(replace(named, dump=replace(space.dump, is_whole=False)), other),
+        processes={
+            pid: replace(process, container=odd, user=odd)
+            for pid, process in one.processes.items()
+        },
+        closed_spaces=((named.namespace, ConfigError(f"{odd} is gone")),),
+    )
+    monkeypatch.setattr(recording, "decode_snapshot", lambda _: snapshot)
+
+    for words in ([], ["--summary"]):
+        assert run(["ls", "--replay", str(RECORDING), *words]) == 0
+        out, err = capsys.readouterr()
+        assert "\x1b[2J" not in out + err
+        assert r"\x1b[2J\xdcff" in out
+        assert r"\x1b[2J\xdcff" in err
 
 
 def test_two_processes_say_what_one_says():

@@ -5,9 +5,11 @@ import socket
 from pathlib import Path
 
 import pytest
+from tests.kernel.diag_samples import row
 from tests.neighbours import as_nobody, neighbour
 
 from deadpeer.errors import ConfigError, DeadPeerError
+from deadpeer.host.judgement import Judge
 from deadpeer.host.listing import HIDDEN, Listing, Seen, Selection, select, survey
 from deadpeer.host.shares import count_verdicts, shares
 from deadpeer.host.verdicts import Verdict
@@ -15,6 +17,7 @@ from deadpeer.kernel.namespaces import find_namespace
 from deadpeer.kernel.recording import decode_snapshot
 from deadpeer.kernel.tcp_info import TcpState
 from deadpeer.kernel.tcp_table import Timer
+from deadpeer.platforms import Defaults
 
 pytestmark = pytest.mark.netns
 
@@ -263,3 +266,16 @@ def test_a_wrong_filter_is_refused_before_anything_is_looked_at():
     with pytest.raises(DeadPeerError, match=">>oops<<"):
         survey(Selection(words=("oops",)))
     assert Listing(rows=(), snapshot=decode_snapshot(RECORDING.read_bytes())).rows == ()
+
+
+@pytest.mark.parametrize(
+    ("state", "keepalive"), [(TcpState.ESTABLISHED, True), (TcpState.FIN_WAIT2, None)]
+)
+def test_only_where_the_slow_timer_is_keepalives_it_says_that_it_is_on(
+    state, keepalive
+):
+    # Source: Linux net/ipv4/tcp.c, __tcp_close(): an orphan waits for its FIN by it.
+    timed = row(state=state, timer=int(Timer.KEEPALIVE))
+    judgement = Judge(Defaults()).judge(timed, None)
+
+    assert Seen(1, timed, (), None, None, HIDDEN, judgement).keepalive is keepalive

@@ -70,10 +70,10 @@ def table_lines(listing: Listing) -> Iterator[str]:
             str(row.local),
             str(row.peer),
             _process(row.pid, row.process_name) if row.holders else _nobody(row),
-            row.user or NOTHING,
+            harmless(row.user) or NOTHING,
         ]
-        line += [row.container or NOTHING] * contained
-        line += [names.get(row.netns, str(row.netns))] * several
+        line += [harmless(row.container) or NOTHING] * contained
+        line += [harmless(names.get(row.netns, str(row.netns)))] * several
         line += [
             _keepalive(row),
             _limit(row),
@@ -98,8 +98,8 @@ def summary_lines(listing: Listing) -> Iterator[str]:
     body = [
         [
             _process(one.pid, one.name) if one.pid else UNSEEN,
-            one.user or NOTHING,
-            one.container or NOTHING,
+            harmless(one.user) or NOTHING,
+            harmless(one.container) or NOTHING,
             str(one.connections),
             str(one.suspect),
             str(one.unprotected),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from deadpeer.cli.harmless import harmless
 from deadpeer.errors import (
     AccessDenied,
     ConfigError,
@@ -149,7 +150,7 @@ def _print(listing: Listing, order: Order) -> None:
     if not order.replay:
         _write(_attachments())
     for note in notes(listing):
-        click.echo(f"note: {note}", err=True)
+        click.echo(f"note: {harmless(note)}", err=True)
 
 
 def _attachments() -> Iterator[str]:
@@ -165,7 +166,6 @@ def _attachments() -> Iterator[str]:
         return  # nothing can be
     if found:
         from deadpeer.cli.attachment_data import promise
-        from deadpeer.cli.harmless import harmless
 
         for one in found:
             yield f"attached to {harmless(one.cgroup)}: {promise(one.terms)}"

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from deadpeer.host.judgement import Judgement
+from deadpeer.host.judgement import ALIVE, Judgement
 from deadpeer.host.verdicts import Verdict
 from deadpeer.kernel.diag_rows import MPTCP, DiagRow
 from deadpeer.kernel.owners import Holder
@@ -109,7 +109,7 @@ class Seen(NamedTuple):
         """Whether SO_KEEPALIVE is on."""
         if self.settings is not None:
             return self.settings.keepalive
-        if self.row.timer == Timer.KEEPALIVE:
+        if self.row.timer == Timer.KEEPALIVE and self.row.state in ALIVE:
             return True
         return False if self.judgement.idle else None
 
