@@ -9,7 +9,6 @@ the cable is cut, and they are waited for.
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -19,14 +18,13 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import why_no_namespaces
+from tests.host.connected import connected_options
 from tests.neighbours import Neighbour, neighbour
 from tests.own_cgroups import needs_cgroups, own_cgroup, started_in, why_not
 
 from deadpeer.host.attachments import attached
-from deadpeer.kernel.borrow import Lender
 from deadpeer.kernel.bpf_terms import Counts
 from deadpeer.kernel.cgroups import Cgroup
-from deadpeer.kernel.procfs import socket_inodes
 
 __all__ = ["needs_cgroups"]
 
@@ -118,7 +116,6 @@ func main() {
 WEAKER = ("1,9,0", "6,4,60", "6,5,60", "6,6,60", "6,18,600000")
 # Who does not notice, and is not waited for.
 UNAWARE = {"outside", "stubborn", "go"}
-OPTIONS = ((1, 9), (6, 4), (6, 5), (6, 18))
 
 
 @dataclass
@@ -128,18 +125,6 @@ class Fate:
     options: list[tuple[int, ...]] = field(default_factory=list)
     after: float | None = None
     said: str = ""
-
-
-def connected_options(pid: int) -> list[tuple[int, ...]]:
-    """Return the options of a process's connections, without touching any flag."""
-    found = []
-    with Lender(pid) as lender:
-        for descriptor in socket_inodes(pid).values():
-            sock = socket.socket(fileno=lender.take(descriptor))
-            with sock, contextlib.suppress(OSError):
-                sock.getpeername()
-                found.append(tuple(sock.getsockopt(*option) for option in OPTIONS))
-    return found
 
 
 def static_program(folder: Path) -> list[str] | None:

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import platform
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -20,18 +19,16 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import why_no_namespaces
+from tests.host.connected import connected_options
 from tests.host.launched import Launched, launched
 from tests.neighbours import Neighbour, neighbour
 
-from deadpeer.kernel.borrow import Lender
 from deadpeer.kernel.namespaces import in_namespace_of
-from deadpeer.kernel.procfs import socket_inodes
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow]
 
 WITHIN = 6.0
 PORT = 7000
-OPTIONS = ((1, 9), (6, 4), (6, 5), (6, 18))
 # SO_KEEPALIVE off, 60 s before the first probe, 60 s between, data 600 s.
 WEAKER = ("1,9,0", "6,4,60", "6,5,60", "6,18,600000")
 
@@ -137,18 +134,6 @@ class Fate:
     after: float | None = None
     said: str = ""
     events: list[str] = field(default_factory=list)
-
-
-def connected_options(pid: int) -> list[tuple[int, ...]]:
-    """Return the options of a process's connections, without touching any flag."""
-    found = []
-    with Lender(pid) as lender:
-        for descriptor in socket_inodes(pid).values():
-            sock = socket.socket(fileno=lender.take(descriptor))
-            with sock, contextlib.suppress(OSError):
-                sock.getpeername()
-                found.append(tuple(sock.getsockopt(*option) for option in OPTIONS))
-    return found
 
 
 def static_program(folder: Path) -> list[str]:
