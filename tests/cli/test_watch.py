@@ -7,9 +7,11 @@ import os
 import queue
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from typing import Any
 
@@ -258,6 +260,31 @@ def test_a_command_is_run_and_a_webhook_that_fails_twice_is_called_again(
     written = told.read_text().splitlines()
     assert [line.split(" {")[0] for line in written] == ["dead timed_out"] * 2
     assert json.loads(written[0].split(" ", 2)[2])["change"] == "dead"
+
+
+def test_a_command_and_a_webhook_that_hang_hold_up_neither_looks_nor_a_reload(
+    child, tmp_path
+):
+    rules, begun = tmp_path / "rules.toml", tmp_path / "begun"
+    os.mkfifo(begun)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes calls, never answers
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        slow = f"on.unprotected = 'echo $$ > {begun}; exec sleep 60'\nwebhook = '{url}'"
+        rules.write_text(slow)
+        with watching(child, "--rules", str(rules)) as daemon:
+            child.told("c = pair()")
+            daemon.change("unprotected")
+            slept = int(begun.read_text())
+            rules.write_text("")
+            asked_at = time.monotonic()
+            daemon.process.send_signal(signal.SIGHUP)
+            daemon.said("reloaded;")
+            child.told("d = pair()")
+            daemon.change("unprotected")
+
+            # Last deliveries have five seconds, each; nothing waited for them.
+            assert time.monotonic() - asked_at < 4
+            os.kill(slept, signal.SIGKILL)
 
 
 def test_metrics_are_there_to_be_scraped(child):

@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import os
 import queue
 import socket
 import threading
@@ -232,3 +233,18 @@ def test_any_name_can_be_handed_on(name):
 def test_what_is_no_url_is_refused(url):
     with pytest.raises(ConfigError):
         require_url(url)
+
+
+def test_a_command_that_runs_on_is_ended_with_the_watch(tmp_path):
+    """With all that it started: each holds the other end of a pipe."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    said: list[str] = []
+    command = Command(f"exec 7> {pipe}; sleep 60 & wait", report=said.append)
+    command.tell(item())
+    with pipe.open("rb") as reading:  # once it has begun
+        command.close(patience=0.05)
+
+        assert reading.read() == b""  # nobody holds the other end
+    assert len(said) == 1
+    assert "1 changes were not told" in said[0]

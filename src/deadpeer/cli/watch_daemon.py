@@ -9,30 +9,35 @@ import json
 import select
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from types import FrameType
-from typing import Self, TextIO
+from typing import TYPE_CHECKING, Self
 
 import click
 
 from deadpeer.cli.watch_lines import hidden_words
+from deadpeer.cli.watch_output import Output
 from deadpeer.cli.watch_rules import Rules
-from deadpeer.errors import ConfigError, DeadPeerError, KernelRefused
+from deadpeer.errors import DeadPeerError, KernelRefused
 from deadpeer.host.changes import Change, ChangeKind, as_data
 from deadpeer.host.notify import Command, Webhook
 from deadpeer.host.watching import Watcher
 from deadpeer.kernel.ambient import keep_capabilities_to_myself
 
-__all__ = ["Output", "Tellers", "run_daemon", "summary"]
+if TYPE_CHECKING:
+    from deadpeer.host.metrics import Metrics
+
+__all__ = ["Tellers", "run_daemon", "summary"]
 
 STOP = (signal.SIGTERM, signal.SIGINT)
 RELOAD = signal.SIGHUP
 BYTES = 64
+
+_Teller = tuple[ChangeKind | None, Command | Webhook]
 
 
 def run_daemon(
@@ -63,27 +68,27 @@ def run_daemon(
     lock = threading.Lock()
     with ExitStack() as stack:
         signals = stack.enter_context(_signals())
-        out = stack.enter_context(Output(output))
+        out = stack.enter_context(Output(output, report=say))
         watcher = stack.enter_context(Watcher(rules.selection()))
         tellers = stack.enter_context(Tellers(rules))
-        served = None
+        served: Metrics | None = None
         if metrics:
-            from deadpeer.host.metrics import Metrics
+            from deadpeer.host import metrics as serving
 
             served = stack.enter_context(
-                Metrics(
+                serving.Metrics(
                     watcher, address=metrics, lock=lock, dropped=lambda: tellers.dropped
                 )
             )
             host, port = served.address
-            say(f"metrics: http://{host}:{port}/metrics")
-        changes = watcher.look()
+            name = f"[{host}]" if ":" in host else host
+            say(f"metrics: http://{name}:{port}/metrics")
+        changes = _look(watcher, served, lock)
         say(summary(watcher))
         due = time.monotonic()
         while True:
             for line in lines_of(changes, tellers):
                 out.write(line)
-            out.flush()
             # Looks that were missed are not made up for.
             due = max(due + every, time.monotonic())
             got = signals.wait(due)
@@ -94,17 +99,27 @@ def run_daemon(
                 due -= every
                 changes = ()
                 continue
-            with lock:
-                try:
-                    changes = watcher.look()
-                except KernelRefused as error:
-                    changes = ()
-                    say(f"a look failed: {error}")
-                    if served:
-                        served.missed()
-                else:
-                    if served:
-                        served.looked(changes)
+            try:
+                changes = _look(watcher, served, lock)
+            except KernelRefused as error:
+                changes = ()
+                say(f"a look failed: {error}")
+
+
+def _look(
+    watcher: Watcher, served: "Metrics | None", lock: threading.Lock
+) -> tuple[Change, ...]:
+    """Take a look, and count it."""
+    with lock:
+        try:
+            changes = watcher.look()
+        except KernelRefused:
+            if served:
+                served.missed()
+            raise
+        if served:
+            served.looked(changes)
+    return changes
 
 
 def summary(watcher: Watcher) -> str:
@@ -157,48 +172,6 @@ def lines_of(changes: Sequence[Change], tellers: "Tellers") -> Iterator[str]:
         yield json.dumps(data, allow_nan=False) + "\n"
 
 
-class Output:
-    """
-    Where the lines go: standard output, or a file that can be opened anew.
-
-    Args:
-        path: The file; None for standard output.
-
-    Raises:
-        ConfigError: The file cannot be written.
-    """
-
-    def __init__(self, path: str | None) -> None:
-        self._path = path
-        self._file: TextIO = sys.stdout if path is None else _opened(path)
-        self.write = self._file.write
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._path is not None:
-            self._file.close()
-
-    def flush(self) -> None:
-        """Have what was written be where others read it."""
-        self._file.flush()
-
-    def reopen(self) -> None:
-        """
-        Open the file anew: it may have been renamed.
-
-        Raises:
-            ConfigError: It cannot be written; the old one stays open.
-        """
-        if self._path is None:
-            return
-        new = _opened(self._path)
-        self._file.close()
-        self._file = new
-        self.write = new.write
-
-
 class Tellers:
     """
     The commands and webhooks that are told of changes.
@@ -209,19 +182,25 @@ class Tellers:
 
     def __init__(self, rules: Rules) -> None:
         self._told_before = 0
+        self._tellers: list[_Teller] = []
+        self._leaving: list[tuple[_Teller, threading.Thread]] = []
         self._set(rules)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._close()
+        self._leave(self._tellers)
+        self._tellers = []
+        for _, closing in self._leaving:
+            closing.join()  # all at once, so that takes as long as one
 
     @property
     def dropped(self) -> int:
         """How many changes were not told: too many waited, or it failed."""
+        told = [*self._tellers, *(one for one, _ in self._leaving)]
         return self._told_before + sum(
-            teller.dropped + teller.failed for _, teller in self._tellers
+            teller.dropped + teller.failed for _, teller in told
         )
 
     def tell(self, kind: ChangeKind, data: dict[str, object]) -> None:
@@ -238,38 +217,32 @@ class Tellers:
 
     def change(self, rules: Rules) -> None:
         """
-        Tell others from now on, if they are others.
+        Tell others from now on, if they are others; never waits.
 
         Args:
             rules: Which ones.
         """
+        for one, closing in self._leaving:
+            if not closing.is_alive():
+                self._told_before += one[1].dropped + one[1].failed
+        self._leaving = [one for one in self._leaving if one[1].is_alive()]
         if (rules.on, rules.webhooks) != self._rules:
-            self._close()
-            self._told_before = self.dropped
+            self._leave(self._tellers)
             self._set(rules)
 
     def _set(self, rules: Rules) -> None:
         self._rules = rules.on, rules.webhooks
-        self._tellers: list[tuple[ChangeKind | None, Command | Webhook]] = [
+        self._tellers = [
             (kind, Command(command, report=say)) for kind, command in rules.on
         ]
         self._tellers += [(None, Webhook(url, report=say)) for url in rules.webhooks]
 
-    def _close(self) -> None:
-        for _, teller in self._tellers:
-            teller.close()
-
-
-def _opened(path: str) -> TextIO:
-    try:
-        return open(path, "a", encoding="utf-8")  # noqa: PTH123 - kept open
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be written: {error.strerror or error}",
-            hint="give --output a file in a folder that may be written to",
-            field="output",
-            value=path,
-        ) from error
+    def _leave(self, tellers: list[_Teller]) -> None:
+        # Each may take seconds to make its last deliveries, and looks go on.
+        for one in tellers:
+            closing = threading.Thread(target=one[1].close, name="last deliveries")
+            closing.start()
+            self._leaving.append((one, closing))
 
 
 def _reload(

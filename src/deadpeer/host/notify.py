@@ -163,6 +163,8 @@ class Command:
         self._report = report
         self._timeout = timeout
         self.failed = 0
+        self._leaving = threading.Event()
+        self._child: subprocess.Popen[bytes] | None = None
         self._outbox = Outbox(self._run, name="command", most=most)
 
     @property
@@ -181,19 +183,23 @@ class Command:
 
     def close(self, *, patience: float = PATIENCE) -> None:
         """
-        Run it for what waits, and end.
+        Run it for what waits, and end; one that runs on is ended.
 
         Args:
             patience: Seconds to wait for that at the most.
         """
         left = self._outbox.close(patience=patience)
         if left:
+            self._leaving.set()
+            child = self._child
+            if child and child.poll() is None:
+                _end_group(child.pid)
             self._report(f"command {self.command!r}: {left} changes were not told")
 
     def _run(self, some: Sequence[Item]) -> None:
         for item in some:
             trouble = self._ran(item)
-            if trouble:
+            if trouble and not self._leaving.is_set():
                 self.failed += 1
                 self._report(f"command {self.command!r}: {trouble}")
 
@@ -210,12 +216,14 @@ class Command:
             )
         except OSError as error:
             return error.strerror or str(error)
+        self._child = child
+        if self._leaving.is_set():
+            _end_group(child.pid)  # it began when nobody was waited for any more
         with child:
             try:
                 child.communicate(line.encode(), timeout=self._timeout)
             except subprocess.TimeoutExpired:
-                with suppress(ProcessLookupError):
-                    os.killpg(child.pid, signal.SIGKILL)
+                _end_group(child.pid)
                 return f"ended after {self._timeout:g} s"
         return f"exit code {child.returncode}" if child.returncode else ""
 
@@ -287,6 +295,12 @@ def require_url(url: str) -> str:
             value=url,
         )
     return url
+
+
+def _end_group(leader: int) -> None:
+    """End a command, with all that it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)
 
 
 def _end(end: Mapping[str, Any]) -> str:
