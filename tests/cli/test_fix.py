@@ -141,6 +141,27 @@ def test_a_kill_says_what_was_ended(child, capsys):
     ]
 
 
+def test_a_warning_names_no_process_in_a_way_that_a_terminal_obeys(child, capsys):
+    child.told(
+        r"""
+a.setblocking(False)
+try:
+    while True: a.send(b"x" * 65536)
+except BlockingIOError:
+    pass
+Path("/proc/self/comm").write_text("e\x1b[2J")
+"""
+    )
+    # The window probe is armed once all that was sent has been acknowledged.
+    for _ in range(200):
+        lines = said(capsys, "fix", *one(child), "--within", "8")
+        (warning, *_) = [x for x in lines if "at the moment" in x] or [""]
+        if warning:
+            break
+
+    assert warning.startswith("warning: e\\x1b[2J[")
+
+
 def test_changes_are_told_and_what_stays_is_not():
     before = Keepalive(idle=60, interval=75, user_timeout=0, on=True)
     after = Keepalive(idle=1, interval=75, user_timeout=3.5, on=True)

@@ -9,8 +9,16 @@ import click
 from rich.text import Text
 
 from deadpeer.cli.durations import SECONDS
-from deadpeer.cli.outcomes import change_words, counted, line, socket_data, tally
-from deadpeer.cli.output import messages, print_json, stdout
+from deadpeer.cli.harmless import harmless
+from deadpeer.cli.outcomes import (
+    change_words,
+    counted,
+    line,
+    print_lines,
+    socket_data,
+    tally,
+)
+from deadpeer.cli.output import messages, print_json
 from deadpeer.cli.selecting import selected, selecting
 from deadpeer.errors import AccessDenied
 from deadpeer.host.fixing import Fix, Goal, carry_out, plan_fixes, record_of
@@ -125,12 +133,13 @@ def _do(
 
 
 def _print(fixes: tuple[Fix, ...], record: Path | None, *, yes: bool) -> None:
-    console = stdout()
-    for fix in fixes:
-        console.print(line(fix.outcome, fix.target, _what(fix)))
-    for warning in _warnings(fixes):
-        console.print(Text.assemble(("warning: ", "yellow"), warning))
-    console.print(Text(_verdict(fixes, record, yes=yes), style="bold"))
+    lines = [line(fix.outcome, fix.target, _what(fix)) for fix in fixes]
+    lines += [
+        Text.assemble(("warning: ", "yellow"), harmless(warning))
+        for warning in _warnings(fixes)
+    ]
+    lines.append(Text(_verdict(fixes, record, yes=yes), style="bold"))
+    print_lines(lines)
 
 
 def _warnings(fixes: tuple[Fix, ...]) -> list[str]:

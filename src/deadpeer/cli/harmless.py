@@ -13,4 +13,6 @@ def harmless(text: str) -> str:
     >>> harmless("/a\x1b[2J")
     '/a\\x1b[2J'
     """
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)

@@ -5,8 +5,8 @@ from typing import Any
 import click
 from rich.text import Text
 
-from deadpeer.cli.outcomes import counted, line, socket_data, tally
-from deadpeer.cli.output import print_json, stdout
+from deadpeer.cli.outcomes import counted, line, print_lines, socket_data, tally
+from deadpeer.cli.output import print_json
 from deadpeer.cli.selecting import selected, selecting
 from deadpeer.host.killing import Kill, carry_out, plan_kills
 from deadpeer.host.outcomes import Outcome, worst_exit
@@ -72,17 +72,14 @@ def command(
 
 
 def _print(kills: tuple[Kill, ...], *, yes: bool) -> None:
-    console = stdout()
-    for kill in kills:
-        what = kill.why or kill.reason
-        console.print(line(kill.outcome, kill.target, what))
+    lines = [line(kill.outcome, kill.target, kill.why or kill.reason) for kill in kills]
     if not kills:
         verdict = "No connection is selected."
     else:
         verdict = f"{tally(counted(kill.outcome for kill in kills))}."
         if not yes and any(kill.outcome is Outcome.PLANNED for kill in kills):
             verdict += " Nothing was ended. Do it with --yes."
-    console.print(Text(verdict, style="bold"))
+    print_lines([*lines, Text(verdict, style="bold")])
 
 
 def _data(kills: tuple[Kill, ...], *, applied: bool) -> dict[str, Any]:

@@ -3,15 +3,17 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import click
 from rich.text import Text
 
 from deadpeer.cli.harmless import harmless
+from deadpeer.cli.output import stdout
 from deadpeer.host.outcomes import Outcome
 from deadpeer.host.targets import Target
 from deadpeer.kernel.tcp_table import Endpoint
 from deadpeer.policy import Keepalive
 
-__all__ = ["change_words", "counted", "line", "socket_data", "tally"]
+__all__ = ["change_words", "counted", "line", "print_lines", "socket_data", "tally"]
 
 STYLES = {
     Outcome.PLANNED: "cyan",
@@ -45,6 +47,21 @@ def line(outcome: Outcome, who: object, what: str) -> Text:
     """
     word = Text(f"{outcome:<{WIDTH}}", style=STYLES[outcome])
     return Text.assemble(word, harmless(f"{who}: {what}" if what else f"{who}"))
+
+
+def print_lines(lines: Iterable[Text]) -> None:
+    """
+    Print a line for each socket to stdout; there may be thousands.
+
+    Args:
+        lines: With their styles, which are for terminals.
+    """
+    console = stdout()
+    if console.is_terminal:
+        for text in lines:
+            console.print(text)
+    else:  # nothing to lay out, which is most of the work
+        click.echo("".join(f"{text.plain}\n" for text in lines), nl=False)
 
 
 def change_words(before: Keepalive, after: Keepalive) -> str:

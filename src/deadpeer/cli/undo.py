@@ -6,8 +6,8 @@ from typing import Any
 import click
 from rich.text import Text
 
-from deadpeer.cli.outcomes import change_words, counted, line, tally
-from deadpeer.cli.output import print_json, stdout
+from deadpeer.cli.outcomes import change_words, counted, line, print_lines, tally
+from deadpeer.cli.output import print_json
 from deadpeer.errors import AccessDenied
 from deadpeer.host.outcomes import Outcome, worst_exit
 from deadpeer.host.records import FixRecord, load_record
@@ -55,9 +55,7 @@ def _denied(undos: tuple[Undo, ...]) -> AccessDenied | None:
 
 
 def _print(undos: tuple[Undo, ...], *, applied: bool) -> None:
-    console = stdout()
-    for undo in undos:
-        console.print(line(undo.outcome, undo, _what(undo)))
+    lines = [line(undo.outcome, undo, _what(undo)) for undo in undos]
     counts = tally(counted(undo.outcome for undo in undos)) or "0 sockets"
     if applied:
         verdict = f"{counts}."
@@ -65,7 +63,7 @@ def _print(undos: tuple[Undo, ...], *, applied: bool) -> None:
         verdict = f"{counts}. Nothing was changed. Do it with --yes."
     else:
         verdict = f"{counts}. Nothing was changed."
-    console.print(Text(verdict, style="bold"))
+    print_lines([*lines, Text(verdict, style="bold")])
 
 
 def _what(undo: Undo) -> str:
