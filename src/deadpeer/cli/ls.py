@@ -5,14 +5,13 @@ Of thousands of connections the search for their owners takes longest, so it beg
 before anything else is imported; the work itself is in ``ls_work``.
 """
 
-import gc
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 import click
 
 from deadpeer.cli.durations import SECONDS
 from deadpeer.host.verdicts import WITHIN, Verdict
+from deadpeer.kernel.collecting import without_collecting
 from deadpeer.kernel.second_process import can_share_work
 from deadpeer.kernel.shared_work import OwnersFoundMeanwhile
 
@@ -139,18 +138,6 @@ def command(
         found = list_connections(order, search=search)
     if found:
         click.get_current_context().exit(EXIT_FOUND)
-
-
-@contextmanager
-def without_collecting() -> Iterator[None]:
-    """Keep Python from looking for garbage among what lives until the end."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def begun_search() -> AbstractContextManager[OwnersFoundMeanwhile | None]:

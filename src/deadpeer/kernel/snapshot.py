@@ -8,15 +8,14 @@ can be shown on another.
 Source: Linux proc(5), /proc/sys/kernel/random/boot_id.
 """
 
-import gc
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from deadpeer.errors import DeadPeerError
+from deadpeer.kernel.collecting import without_collecting
 from deadpeer.kernel.diag import Diag
 from deadpeer.kernel.diag_dumps import Dump
 from deadpeer.kernel.diag_messages import ALL_STATES
@@ -119,7 +118,7 @@ def take_snapshot(
     """
     here = own()
     wanted = (here,) if namespaces is None else tuple(namespaces)
-    with _without_collecting():
+    with without_collecting():
         shared = processes > 1 and can_share_work()
         if shared and search is None:
             search = OwnersFoundMeanwhile()
@@ -156,22 +155,6 @@ def _look_at_all(
                 raise
             closed.append((namespace, error))
     return spaces, closed
-
-
-@contextmanager
-def _without_collecting() -> Iterator[None]:
-    """
-    Keep Python from looking for garbage among what is being gathered.
-
-    There is none, and to look again and again takes a quarter of the time.
-    """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _look(namespace: Namespace, states: int) -> Space:
