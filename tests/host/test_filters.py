@@ -110,8 +110,21 @@ def test_and_binds_more_than_or():
 
 
 @pytest.mark.parametrize(
+    "place", [":", "inet:", "inet6:", "192.0.2.7:", "inet:192.0.2.7:", "[::1]:"]
+)
+@pytest.mark.parametrize("side", ["src", "dst", "not dst ="])
+def test_what_an_empty_variable_leaves_is_refused_and_is_not_any(side, place):
+    """Ending all connections is what `dst ":$PORT"` must not come to."""
+    with pytest.raises(ConfigError, match=r"write \* for any") as caught:
+        parse_filter([side, place])
+
+    assert f">>{place}<<" in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("text", "one"),
     [
+        ("not dst 2001:db8::", SIX),
         ("dst [2001:db8::7]:443", SIX),
         ("dst [2001:db8::]/32", SIX),
         ("dst [2001:db8::/32]:443", SIX),

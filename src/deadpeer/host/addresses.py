@@ -76,6 +76,12 @@ def parse_host(word: str, services: Services) -> Place:
     kind, colon, rest = word.partition(":")
     if colon and kind in FAMILIES:
         family, word = FAMILIES[kind], rest
+    if not word or (word.endswith(":") and (word[0] == "[" or word.count(":") == 1)):
+        # For ss it is any. `kill dst ":$PORT"` would end all where PORT is empty.
+        raise ConfigError(
+            f"`{word or kind + colon}` leaves open what is meant",
+            hint="write * for any",
+        )
     host, port = _split(word)
     number = None if port in ANYTHING else parse_port(port, services)
     if host in ANYTHING:
