@@ -161,3 +161,10 @@ def test_a_record_that_is_not_there_says_where_they_are_kept(tmp_path):
         load_record(tmp_path / "none.json")
 
     assert "deadpeer" in caught.value.hint
+
+
+def test_what_cannot_be_read_is_said_and_privileges_only_where_they_help(tmp_path):
+    with pytest.raises(KernelRefused, match="Is a directory") as caught:
+        load_record(tmp_path)
+
+    assert caught.value.hint == ""

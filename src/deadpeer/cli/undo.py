@@ -19,7 +19,7 @@ SCHEMA = "deadpeer-undo/1"
 
 
 @click.command()
-@click.argument("record", type=click.Path(path_type=Path))
+@click.argument("record", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
     "--force", is_flag=True, help="Put back also what somebody has changed since."
 )

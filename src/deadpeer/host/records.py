@@ -216,7 +216,8 @@ def load_record(path: Path) -> FixRecord:
     except UnicodeDecodeError as error:
         raise _no_record(path, "it is not text") from error
     except OSError as error:
-        raise refusal(error, doing=f"read {path}", remedy="run it as root") from error
+        remedy = "run it as root" if isinstance(error, PermissionError) else ""
+        raise refusal(error, doing=f"read {path}", remedy=remedy) from error
     try:
         return _record(json.loads(text))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
