@@ -31,6 +31,7 @@ from deadpeer.platforms import Defaults
 WORD = st.integers(0, 2**32 - 1)
 TEXT = st.text(max_size=20)
 MAYBE = st.none() | WORD
+TICKS = st.none() | st.integers(1, 1000)
 HERE = Namespace(inode=7, path="/proc/self/ns/net", name="blue", pids=(1, 2))
 
 
@@ -56,7 +57,7 @@ snapshots = st.builds(
                 Namespace, inode=WORD, path=TEXT, name=TEXT, pids=st.tuples(WORD)
             ),
             dump=st.builds(dump_of, st.lists(rows(), max_size=4)),
-            defaults=st.builds(Defaults, idle=st.floats(0, 1e6), hz=MAYBE),
+            defaults=st.builds(Defaults, idle=st.floats(0, 1e6), hz=TICKS),
         ),
         max_size=2,
     ).map(tuple),
@@ -212,6 +213,11 @@ REFUSED = {
         changed("spaces/0/defaults/idle", float("nan")),
         "no number",
     ),
+    "a default that is not known": (
+        changed("spaces/0/defaults/rto_max", None),
+        "no number",
+    ),
+    "a clock without ticks": (changed("spaces/0/defaults/hz", 0), "no number"),
     "a strange default": (changed("spaces/0/defaults", {"what": 1}), "damaged"),
     "what is missing": (changed("spaces/0", {}), "damaged"),
 }

@@ -36,6 +36,7 @@ SCHEMA = "deadpeer-recording/1"
 # A million sockets take about 600 MB unpacked, and pack to a tenth.
 MOST_BYTES = 1 << 30
 LEAST_OPTION, MOST_OPTION = -(1 << 31), (1 << 32) - 1
+NEVER_ZERO = ("hz", "rto_max")
 LONGEST = 1e10  # no setting is longer, in seconds
 GZIP = 31  # zlib: 15 bits of window, and gzip's header and checksum
 LEVEL = 3  # netlink's answers repeat themselves: more takes longer, and gains little
@@ -205,14 +206,14 @@ def _read_space(fields: dict[str, Any]) -> Space:
 
 
 def _defaults(fields: dict[str, Any]) -> Defaults:
-    for value in fields.values():
-        if value is None:
+    for name, value in fields.items():
+        if value is None and name == "hz":  # not known
             continue
         # What is not a number compares with nothing.
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise _damaged(f"{value!r:.60} is no number")
-        if not 0 <= value <= LONGEST:
-            raise _damaged(f"{value!r} is no number")
+        if not 0 <= value <= LONGEST or (not value and name in NEVER_ZERO):
+            raise _damaged(f"{name} cannot be {value!r:.60}, it is no number for that")
     return Defaults(**fields)
 
 
