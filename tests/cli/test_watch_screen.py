@@ -1,6 +1,7 @@
 """The screen of ``deadpeer watch``, driven by textual's own pilot, over real sockets."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 
@@ -66,14 +67,14 @@ class Driver:
         return str(self.app.screen.query_one("#text").render())
 
 
-def driven(child, story, *, within=60.0):
+def driven(child, story, *, within=60.0, size=(160, 40)):
     """Run the screen over the child's namespace, and have *story* use it."""
 
     async def play():
         selection = Selection(netns=(str(child.pid),), within=within)
         with Watcher(selection) as watcher:
             app = WatchScreen(watcher, selection, every=0.1)
-            async with app.run_test(size=(160, 40)) as pilot:
+            async with app.run_test(size=size) as pilot:
                 driver = Driver(app, pilot)
                 await driver.until(lambda: driver.app.query_one("#table").row_count)
                 await story(driver)
@@ -111,7 +112,7 @@ def test_a_filter_is_written_and_a_wrong_one_is_refused(child):
 
     async def story(driver):
         await driver.filter("dport =")
-        assert driver.app.query_one("#filter").has_class("wrong")
+        await driver.until(lambda: driver.app.query_one("#filter").has_class("wrong"))
         assert len(driver.column("peer")) == 4
         await driver.filter(f"sport = :{port}")
         await driver.until(lambda: len(driver.column("local")) == 1)
@@ -161,6 +162,66 @@ def test_a_connection_is_ended_after_a_yes(child):
         assert driver.column("verdict") == ["protected"] * 2
 
     driven(child, story)
+
+
+@pytest.mark.parametrize("key", ["k", "f"])
+def test_a_connection_that_ended_while_the_question_was_open_is_told(child, key):
+    # A reset leaves nothing behind that could be ended.
+    aborted = "[s.setsockopt(1, 13, bytes([1] + [0] * 7)) or s.close() for s in b]"
+
+    async def story(driver):
+        await driver.press(key)
+        await driver.until(lambda: isinstance(driver.app.screen, Question))
+        child.told(aborted)
+        await driver.press("y")
+        await driver.until(lambda: ": gone" in driver.text())
+
+    driven(child, story)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (40, 24)])
+def test_a_small_terminal_shows_the_worst_and_what_happens(child, size):
+    async def story(driver):
+        for name in ("head", "table", "changes"):
+            region = driver.app.query_one(f"#{name}").region
+            assert region.height >= (1 if name == "head" else 2), (name, region)
+            assert region.bottom <= size[1]
+
+    driven(child, story, size=size)
+
+
+def test_a_name_cannot_command_the_terminal(child):
+    child.told("open('/proc/self/comm', 'w').write('x' + chr(27) + '[2J')")
+
+    async def story(driver):
+        await driver.until(lambda: "?" not in driver.column("process"))
+        assert driver.column("process")[0].startswith("x\\x1b[2J[")
+
+    driven(child, story)
+
+
+def test_a_look_that_ends_when_the_screen_was_left_shows_nothing(child):
+    class Slow(Watcher):
+        def look(self):
+            if looking.is_set():
+                leave.wait(PATIENCE)
+            return super().look()
+
+    looking, leave = threading.Event(), threading.Event()
+
+    async def play():
+        selection = Selection(netns=(str(child.pid),))
+        with Slow(selection) as watcher:
+            app = WatchScreen(watcher, selection, every=0.05)
+            async with app.run_test() as pilot:
+                await Driver(app, pilot).until(
+                    lambda: app.query_one("#table").row_count
+                )
+                looking.set()
+                await pilot.pause(0.1)  # one is being taken
+                asyncio.get_running_loop().call_later(0.05, leave.set)
+
+    asyncio.run(play())
 
 
 def test_q_leaves(child):

@@ -74,6 +74,13 @@ def test_many_names_of_processes_make_no_more_series():
     assert counted["(other)", "protected"] == 50
 
 
+def test_a_name_that_is_no_text_can_be_told():
+    name = b"\xc3\xa9\xff".decode(errors="surrogateescape")
+    sampler = sampled((quiet(1), about(PROTECTED, name)))
+
+    assert census(sampler.watched()).limited() == {("\xe9\\udcff", "protected"): 1}
+
+
 @pytest.mark.parametrize(
     ("text", "address"),
     [

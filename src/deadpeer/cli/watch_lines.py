@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from rich.text import Text
 
 from deadpeer.cli.durations import in_words, rounded_up
-from deadpeer.host.changes import Change, ChangeKind, unanswered
+from deadpeer.cli.harmless import harmless
+from deadpeer.host.changes import About, Change, ChangeKind, unanswered
 from deadpeer.host.space_watch import Connection
 from deadpeer.kernel.diag_rows import DiagRow
 from deadpeer.kernel.tcp_info import TcpState
@@ -29,6 +30,7 @@ __all__ = [
     "change_line",
     "hidden_words",
     "top_lines",
+    "who_words",
 ]
 
 Key = tuple[int, bytes]
@@ -135,11 +137,23 @@ def change_line(change: Change, *, at: datetime) -> Text:
         ChangeKind.RECOVERED: f"recovered after {in_words(change.suspect_for or 0)}",
         ChangeKind.UNPROTECTED: f"unprotected: {judgement.reason if judgement else ''}",
     }[change.kind]
-    who = f"{about.who.process}[{about.who.pid}]" if about and about.who.pid else "?"
+    who = who_words(about)
     ends = " → ".join(_ends(change.row))
     return Text.assemble(
         (f"{at:%H:%M:%S} ", "dim"), f"{who} {ends} ", (what, CHANGE_STYLES[change.kind])
     )
+
+
+def who_words(about: About | None) -> str:
+    """
+    Return which process holds a connection.
+
+    Args:
+        about: What is known of it.
+    """
+    if not about or not about.who.pid:
+        return "?"
+    return harmless(f"{about.who.process}[{about.who.pid}]")
 
 
 def hidden_words(many: int) -> str:
@@ -164,14 +178,13 @@ def _line(one: Watched) -> Line:
         verdict = "suspect"
     elif judgement and judgement.protected is not None:
         verdict = "protected" if judgement.protected else "unprotected"
-    who = f"{about.who.process}[{about.who.pid}]" if about and about.who.pid else "?"
     local, peer = _ends(row)
     vitals, silence = row.vitals, _silence(row)
     return Line(
         (namespace, cookie),
         (
             Text(verdict, style=STYLES[verdict]),
-            Text(who),
+            Text(who_words(about)),
             Text(local),
             Text(peer),
             Text(_state(row.state)),

@@ -20,6 +20,7 @@ from textual.containers import Horizontal, Vertical
 from textual.coordinate import Coordinate
 from textual.widgets import DataTable, Footer, Input, RichLog, Sparkline, Static
 
+from deadpeer.cli.harmless import harmless
 from deadpeer.cli.watch_deeds import Deed, plan_fix, plan_kill
 from deadpeer.cli.watch_lines import (
     COLUMNS,
@@ -29,6 +30,7 @@ from deadpeer.cli.watch_lines import (
     change_line,
     hidden_words,
     top_lines,
+    who_words,
 )
 from deadpeer.cli.watch_question import Question
 from deadpeer.cli.watch_rules import Rules
@@ -167,13 +169,23 @@ class WatchScreen(App[None]):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Take the filter that was written."""
         selection = replace(self._selection, words=tuple(event.value.split()))
+        self._select(selection)
+
+    @work(thread=True, group="select")
+    def _select(self, selection: Selection) -> None:
         try:
             with self._using:
                 self._watcher.select(selection)
         except DeadPeerError as error:
-            event.input.add_class("wrong")
-            self.notify(str(error), severity="error", markup=False)
+            self._hand_over(self._refuse, error)
             return
+        self._hand_over(self._selected, selection)
+
+    def _refuse(self, error: DeadPeerError) -> None:
+        self.query_one("#filter").add_class("wrong")
+        self.notify(str(error), severity="error", markup=False)
+
+    def _selected(self, selection: Selection) -> None:
         self._selection = selection
         self.action_leave()
         self.look()
@@ -204,26 +216,37 @@ class WatchScreen(App[None]):
                 changes = self._watcher.look()
                 sampler = self._watcher.sampler
                 lines = top_lines(sampler.watched(), sort=sort, most=MOST)
+                total = len(sampler)
         except DeadPeerError as error:
-            self.call_from_thread(self._failed, error)
+            self._hand_over(self._failed, error)
             return
-        self.call_from_thread(self._show, changes, lines, sort)
+        self._hand_over(self._show, changes, lines, total, sort)
+
+    def _hand_over(self, show: Callable[..., object], *found: object) -> None:
+        """Have the screen show what a thread found, if nobody has left it."""
+
+        def shown() -> None:
+            if self.is_running:
+                show(*found)
+
+        self.call_from_thread(shown)
 
     def _failed(self, error: DeadPeerError) -> None:
         self._is_looking = False
         self.query_one("#changes", RichLog).write(Text(f"{error}", style="red"))
 
-    def _show(self, changes: Sequence[Change], lines: list[Line], sort: str) -> None:
+    def _show(
+        self, changes: Sequence[Change], lines: list[Line], total: int, sort: str
+    ) -> None:
         self._is_looking = False
         log, now = self.query_one("#changes", RichLog), datetime.now().astimezone()
         for change in changes:
             log.write(change_line(change, at=now))
         self._fill(lines)
         self._follow()
-        self.query_one("#head", Static).update(self._heading(len(lines), sort))
+        self.query_one("#head", Static).update(self._heading(len(lines), total, sort))
 
-    def _heading(self, shown: int, sort: str) -> str:
-        total = len(self._watcher.sampler)
+    def _heading(self, shown: int, total: int, sort: str) -> str:
         said = f"{total} connections"
         if shown < total:
             said += f", the first {shown} by {sort}; / filters"
@@ -264,10 +287,11 @@ class WatchScreen(App[None]):
         row, made = found
         trail, known = self._trail, made.about
         trail.add(row)
-        who = known.who if known else None
-        said = f"{who.process}[{who.pid}] of {who.user}" if who and who.pid else "?"
-        if who and who.container:
-            said += f" in {who.container}"
+        said = who_words(known)
+        if known and known.who.pid:
+            said += f" of {harmless(known.who.user)}"
+        if known and known.who.container:
+            said += f" in {harmless(known.who.container)}"
         if known and known.judgement.reason:
             said += f": {known.judgement.reason}"
         host, port, peer_host, peer_port = row.ends
@@ -295,7 +319,7 @@ class WatchScreen(App[None]):
             deed = Deed(question=str(error))
         if deed is None:
             deed = Deed(question="The connection is gone.")
-        self.call_from_thread(self._put, deed)
+        self._hand_over(self._put, deed)
 
     def _put(self, deed: Deed) -> None:
         def answered(yes: bool | None) -> None:  # noqa: FBT001 - textual calls it
@@ -311,8 +335,11 @@ class WatchScreen(App[None]):
                 said = Text(act(), style="bold")
         except DeadPeerError as error:
             said = Text(str(error), style="red")
-        self.call_from_thread(self.query_one("#changes", RichLog).write, said)
-        self.call_from_thread(self.look)
+        self._hand_over(self._done, said)
+
+    def _done(self, said: Text) -> None:
+        self.query_one("#changes", RichLog).write(said)
+        self.look()
 
     def _fix(self, key: Key) -> Deed | None:
         target = self._watcher.target(*key)

@@ -86,6 +86,8 @@ def census(watched: Iterable[tuple[int, bytes, Any, Any]]) -> Census:
     for _, _, row, made in watched:
         about = made.about
         name = (about and about.who.process) or NOT_KNOWN
+        if not name.isascii():  # a process may have a name that is no UTF-8
+            name = name.encode(errors="backslashreplace").decode()
         protected = about.judgement.protected if about else None
         connections[name, PROTECTION[protected]] += 1
         if made.suspect_at is not None:
