@@ -147,7 +147,9 @@ class NewFile:
 
     def _write(self) -> None:
         path = self.staged(self.target)
-        with path.open("r+b") as file:
+        # Who owns the directory may have put a link there meanwhile.
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "r+b") as file:
             file.write(self.data)
             file.flush()
             if self.owner is not None:
