@@ -115,6 +115,12 @@ def pull_the_cable(child) -> None:
     child.told("loopback(False)")
 
 
+def pull_the_cable_under_load(child) -> None:
+    """It is noticed sooner: data is sent again after a fifth of a second."""
+    child.told("[s.setsockopt(6, 18, 1500) for s in a]; loopback(False)")
+    child.told("[s.send(b'x') for s in a]")
+
+
 def test_a_pulled_cable_makes_a_suspect_then_a_dead_one(child):
     with watching(child) as daemon:
         assert "watching 2 connections: 0 unprotected, 0 suspect" in daemon.begun
@@ -163,7 +169,7 @@ def test_a_filter_and_a_process_choose_what_is_watched(child):
     port = child.told("a[0].getsockname()[1]")
     with watching(child, "sport", "=", f":{port}", "--process", "pyth*") as daemon:
         assert "watching 1 connections" in daemon.begun
-        pull_the_cable(child)
+        pull_the_cable_under_load(child)
 
         assert daemon.change("dead")["local"]["port"] == port
         assert daemon.ends() == 0
@@ -190,11 +196,10 @@ def test_after_a_hangup_the_output_is_opened_anew_and_the_rules_are_read_again(
             daemon.process.send_signal(signal.SIGHUP)
             assert why in daemon.said("not reloaded")
 
-        pull_the_cable(child)
-        child.told("a[0].settimeout(9)")
-        child.told("failed = []")
+        pull_the_cable_under_load(child)
         child.told(
-            "try:\n    a[0].recv(1)\nexcept OSError as e:\n    failed.append(e.errno)"
+            "a[0].settimeout(9)\n"
+            "try:\n    a[0].recv(1)\nexcept OSError as e:\n    failed = e.errno"
         )
         assert daemon.ends() == 0
     told = [json.loads(line)["change"] for line in out.read_text().splitlines()]
@@ -245,7 +250,7 @@ def test_a_command_is_run_and_a_webhook_that_fails_twice_is_called_again(
     with hook() as server:
         url = f"http://127.0.0.1:{server.server_port}/"
         with watching(child, "--on", "dead", command, "--webhook", url) as daemon:
-            pull_the_cable(child)
+            pull_the_cable_under_load(child)
             daemon.change("dead")
             daemon.change("dead")
             assert daemon.ends() == 0
@@ -290,7 +295,7 @@ def test_a_command_and_a_webhook_that_hang_hold_up_neither_looks_nor_a_reload(
 def test_metrics_are_there_to_be_scraped(child):
     with watching(child, "--metrics", "127.0.0.1:0") as daemon:
         url = daemon.metrics.split()[-1]
-        pull_the_cable(child)
+        pull_the_cable_under_load(child)
         daemon.change("dead")
         daemon.change("dead")
         with urllib.request.urlopen(url) as answer:  # noqa: S310
