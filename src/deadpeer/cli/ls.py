@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 import click
 
 from deadpeer.cli.durations import SECONDS
+from deadpeer.cli.selecting import selecting
 from deadpeer.host.verdicts import WITHIN, Verdict
 from deadpeer.kernel.collecting import without_collecting
 from deadpeer.kernel.second_process import can_share_work
@@ -22,29 +23,7 @@ EXIT_FOUND = 20
 
 
 @click.command()
-@click.argument("words", nargs=-1, metavar="[FILTER]...")
-@click.option(
-    "--pid",
-    "pids",
-    type=int,
-    multiple=True,
-    metavar="PID",
-    help="Of this process only.",
-)
-@click.option(
-    "--process",
-    "processes",
-    multiple=True,
-    metavar="NAME",
-    help="Of processes of this name only; * and ? stand for anything.",
-)
-@click.option(
-    "--user",
-    "users",
-    multiple=True,
-    metavar="USER",
-    help="Of this user's processes only.",
-)
+@selecting
 @click.option(
     "--unprotected",
     is_flag=True,
@@ -52,12 +31,6 @@ EXIT_FOUND = 20
 )
 @click.option(
     "--suspect", is_flag=True, help="Only those whose peer is probably dead already."
-)
-@click.option(
-    "--netns",
-    multiple=True,
-    metavar="NAME|all",
-    help="Look into this network namespace (a name, a process or a path), or all.",
 )
 @click.option(
     "--within",

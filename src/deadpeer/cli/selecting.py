@@ -1,11 +1,12 @@
-"""The options by which a verb that changes something is told which sockets are meant."""
+"""The options by which a verb is told which sockets are meant."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from deadpeer.host.listing import Selection
+if TYPE_CHECKING:  # a listing of very many has no time for what it does not use
+    from deadpeer.host.listing import Selection
 
 __all__ = ["selected", "selecting"]
 
@@ -60,7 +61,7 @@ def selected(
     users: tuple[str, ...],
     netns: tuple[str, ...],
     suspect: bool = False,
-) -> Selection:
+) -> "Selection":
     """
     Return the selection that the options make.
 
@@ -72,6 +73,8 @@ def selected(
         netns: The network namespaces.
         suspect: Only those whose peer seems dead.
     """
+    from deadpeer.host.listing import Selection
+
     return Selection(
         words=words,
         pids=frozenset(pids),
