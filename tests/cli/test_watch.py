@@ -45,6 +45,8 @@ class Daemon:
             (process.stdout, self.lines),
             (process.stderr, self.messages),
         ):
+            if stream is None:
+                continue
             threading.Thread(target=self._read, args=(stream, to), daemon=True).start()
 
     @staticmethod
@@ -73,7 +75,7 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def watching(child, *words, prefix=()):
+def watching(child, *words, prefix=(), stdout=subprocess.PIPE):
     command = [
         *prefix,
         sys.executable,
@@ -88,7 +90,7 @@ def watching(child, *words, prefix=()):
         command += ["--netns", str(child.pid)]
     process = subprocess.Popen(
         [*command, *words],
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -290,6 +292,22 @@ def test_a_command_and_a_webhook_that_hang_hold_up_neither_looks_nor_a_reload(
             # Last deliveries have five seconds, each; nothing waited for them.
             assert time.monotonic() - asked_at < 4
             os.kill(slept, signal.SIGKILL)
+
+
+def test_a_reader_that_no_longer_reads_keeps_nobody_from_ending_it(child):
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb"), os.fdopen(writing, "wb", buffering=0) as full:
+        os.set_blocking(writing, False)
+        while full.write(bytes(4096)):
+            pass  # until there is no more room
+        os.set_blocking(writing, True)
+        told = ["--on", "unprotected", 'echo "told: $DEADPEER_CHANGE"']
+        with watching(child, *told, stdout=full) as daemon:
+            child.told("c = pair()")
+            # Runs once the change is on its way to the output.
+            assert daemon.said("told: unprotected")
+            assert daemon.ends() == 0
+            assert daemon.said("nobody read the output")
 
 
 def test_metrics_are_there_to_be_scraped(child):

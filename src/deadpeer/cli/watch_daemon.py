@@ -88,6 +88,9 @@ def run_daemon(
         due = time.monotonic()
         while True:
             for line in lines_of(changes, tellers):
+                if not signals.may_write(out.fileno):
+                    say("ended while nobody read the output: some lines are lost")
+                    return
                 out.write(line)
             # Looks that were missed are not made up for.
             due = max(due + every, time.monotonic())
@@ -271,6 +274,20 @@ class _Signals:
         self._reading = reading
         self._come: list[int] = []
 
+    def may_write(self, output: int) -> bool:
+        """
+        Wait until somebody has read enough for a line more.
+
+        Returns:
+            Whether there is room; not if a signal says that it is enough.
+        """
+        while not any(number in STOP for number in self._come):
+            _, has_room, _ = select.select([self._reading], [output], [])
+            if has_room:
+                return True
+            self._take()
+        return False
+
     def wait(self, until: float) -> int | None:
         """Return the next signal, or None once it is time."""
         while not self._come:
@@ -278,10 +295,13 @@ class _Signals:
             ready, _, _ = select.select([self._reading], [], [], max(0.0, left))
             if not ready:
                 return None
-            with suppress(BlockingIOError):
-                # Several of one kind count once.
-                self._come += sorted(set(self._reading.recv(BYTES)), reverse=True)
+            self._take()
         return self._come.pop(0)
+
+    def _take(self) -> None:
+        with suppress(BlockingIOError):
+            # Several of one kind count once.
+            self._come += sorted(set(self._reading.recv(BYTES)), reverse=True)
 
 
 @contextmanager

@@ -45,6 +45,11 @@ class Output:
             with suppress(OSError):  # of a network's file system
                 os.close(self._file)
 
+    @property
+    def fileno(self) -> int:
+        """The descriptor that is written to."""
+        return sys.stdout.fileno() if self._file == NOTHING else self._file
+
     def write(self, line: str) -> None:
         """
         Write a line, for others to read it at once.
