@@ -9,7 +9,7 @@ from deadpeer.errors import ConfigError
 
 
 def test_a_full_disk_is_told_once_and_ends_nothing():
-    said = []
+    said: list[str] = []
     with Output("/dev/full", report=said.append) as out:
         out.write("a\n")
         out.write("b\n")
@@ -19,7 +19,8 @@ def test_a_full_disk_is_told_once_and_ends_nothing():
 
 def test_half_a_line_stays_alone_and_how_many_are_lost_is_told(tmp_path, monkeypatch):
     """A file system that takes three bytes, and is full for a while."""
-    path, said, write, room = tmp_path / "out", [], os.write, [3, 0, 0]
+    said: list[str] = []
+    path, write, room = tmp_path / "out", os.write, [3, 0, 0]
 
     def narrow(fd, data):
         if not room:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from tests.neighbours import neighbour
+from textual.widgets import DataTable
 
 from deadpeer.cli.watch_lines import SORTS
 from deadpeer.cli.watch_question import Question
@@ -215,7 +216,7 @@ def test_a_look_that_ends_when_the_screen_was_left_shows_nothing(child):
             app = WatchScreen(watcher, selection, every=0.05)
             async with app.run_test() as pilot:
                 await Driver(app, pilot).until(
-                    lambda: app.query_one("#table").row_count
+                    lambda: app.query_one("#table", DataTable).row_count
                 )
                 looking.set()
                 await pilot.pause(0.1)  # one is being taken
