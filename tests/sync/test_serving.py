@@ -92,7 +92,7 @@ def test_close_says_goodbye_wakes_handlers_and_ends_serve_forever():
 
 def test_a_close_that_is_refused_closes_nothing():
     """It was forgotten: ``serve_forever`` ended, and the server went on."""
-    refused: list[LocalProtocolError] = []
+    refused: list[str] = []
 
     def on_message(peer, message):
         try:
