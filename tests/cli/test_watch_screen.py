@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from tests.neighbours import neighbour
 from textual.widgets import DataTable
+from textual.widgets.data_table import RowKey
 
 from deadpeer.cli.watch_lines import SORTS
 from deadpeer.cli.watch_question import Question
@@ -189,6 +190,18 @@ def test_a_small_terminal_shows_the_worst_and_what_happens(child, size):
             assert region.bottom <= size[1]
 
     driven(child, story, size=size)
+
+
+def test_what_the_table_says_after_the_screen_was_left_is_no_error(child):
+    """It was told while the widgets went away, and ended in a traceback."""
+    met = []
+
+    async def story(driver):
+        met.append((driver.app, driver.app.query_one("#table")))
+
+    driven(child, story)
+    [(app, table)] = met
+    app.on_data_table_row_highlighted(DataTable.RowHighlighted(table, 0, RowKey()))
 
 
 def test_a_name_cannot_command_the_terminal(child):

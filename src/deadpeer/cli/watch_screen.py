@@ -192,9 +192,9 @@ class WatchScreen(App[None]):
 
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
         """Follow the connection that the cursor is on."""
-        place = event.cursor_row
-        if place != self._table.cursor_row:
-            return  # of a moment ago, while the table was filled
+        place, table = event.cursor_row, event.data_table
+        if not table.is_attached or place != table.cursor_row:
+            return  # the screen is left, or this is of when the table was filled
         if 0 <= place < len(self._keys) and self._keys[place] != self._chosen:
             self._chosen = self._keys[place]
             self._trail = Trail()
