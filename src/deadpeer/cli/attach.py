@@ -11,6 +11,7 @@ from deadpeer.cli.attachment_data import attachment_data, keeping_data
 from deadpeer.cli.durations import SECONDS
 from deadpeer.cli.harmless import harmless
 from deadpeer.cli.output import print_json, stdout
+from deadpeer.cli.shared_options import JSON, RTT, YES
 from deadpeer.host.attach_plans import Attach, plan_attach
 from deadpeer.host.attaching import attach
 from deadpeer.host.attachments import Attachment, attached
@@ -28,19 +29,14 @@ SCHEMA = "deadpeer-attach/1"
     metavar="SECONDS",
     help="Have a death reported within this time.",
 )
-@click.option(
-    "--rtt",
-    type=SECONDS,
-    metavar="SECONDS",
-    help="The longest round trip to reckon with.",
-)
+@RTT
 @click.option(
     "--pin",
     is_flag=True,
     help="Swallow what programs set themselves of these options.",
 )
-@click.option("--yes", is_flag=True, help="Do it. Without, it is only shown.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@YES
+@JSON
 def command(
     *,
     target: str | None,

@@ -15,6 +15,7 @@ from deadpeer.cli.examination import (
     examine_process,
 )
 from deadpeer.cli.output import print_json, stdout
+from deadpeer.cli.shared_options import JSON
 from deadpeer.cli.target import Address, Process, parse_target
 from deadpeer.policy.keepalive import require_seconds
 
@@ -42,7 +43,7 @@ STYLES = {Severity.DEFECT: "red", Severity.NOTE: "cyan"}
     show_default="10",
     help="How long to wait for a connection to HOST:PORT.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 def command(*, target: str, within: float, timeout: float, as_json: bool) -> None:
     """
     Say why a process or a connection does not notice dead peers.

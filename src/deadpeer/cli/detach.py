@@ -6,6 +6,7 @@ from rich.text import Text
 from deadpeer.cli.attach_words import detach_lines
 from deadpeer.cli.attachment_data import attachment_data, keeping_data
 from deadpeer.cli.output import print_json, stdout
+from deadpeer.cli.shared_options import JSON, YES
 from deadpeer.host.attach_plans import plan_detach
 from deadpeer.host.attaching import detach
 
@@ -16,8 +17,8 @@ SCHEMA = "deadpeer-detach/1"
 
 @click.command()
 @click.argument("target", metavar="CGROUP|SERVICE|CONTAINER|PID")
-@click.option("--yes", is_flag=True, help="Do it. Without, it is only shown.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@YES
+@JSON
 def command(*, target: str, yes: bool, as_json: bool) -> None:
     """
     Take off what `deadpeer attach` has attached, and nothing of others.

@@ -8,6 +8,7 @@ import click
 from deadpeer.cli.durations import SECONDS
 from deadpeer.cli.explanation import Explanation, as_data, print_text
 from deadpeer.cli.output import print_json
+from deadpeer.cli.shared_options import ALLOW_STALLED_READER, JSON, RTT
 from deadpeer.cli.snippets import TARGETS, settings_for
 from deadpeer.errors import ConfigError
 from deadpeer.kernel.current_platform import this_platform
@@ -28,11 +29,7 @@ OLD: tuple[Name, ...] = ("idle", "interval", "probes", "user_timeout")
     metavar="SECONDS",
     help="Plan settings under which a death is reported within this time.",
 )
-@click.option(
-    "--allow-stalled-reader",
-    is_flag=True,
-    help="Plan so that a live peer is never ended for not reading (Linux 6.15).",
-)
+@ALLOW_STALLED_READER
 @click.option(
     "--time",
     "idle",
@@ -58,12 +55,7 @@ OLD: tuple[Name, ...] = ("idle", "interval", "probes", "user_timeout")
     metavar="SECONDS",
     help="Judge: how long sent data may stay unacknowledged (TCP_USER_TIMEOUT).",
 )
-@click.option(
-    "--rtt",
-    type=SECONDS,
-    metavar="SECONDS",
-    help="The longest round trip to reckon with.",
-)
+@RTT
 @click.option(
     "--platform",
     "platform_name",
@@ -77,7 +69,7 @@ OLD: tuple[Name, ...] = ("idle", "interval", "probes", "user_timeout")
     is_flag=True,
     help="Print ready lines for the LANGUAGEs that follow, or for all.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 @click.argument(
     "languages",
     metavar="[LANGUAGE]...",

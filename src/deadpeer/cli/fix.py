@@ -20,6 +20,7 @@ from deadpeer.cli.outcomes import (
 )
 from deadpeer.cli.output import messages, print_json
 from deadpeer.cli.selecting import selected, selecting
+from deadpeer.cli.shared_options import ALLOW_STALLED_READER, JSON, RTT, YES
 from deadpeer.errors import AccessDenied
 from deadpeer.host.fixing import Fix, Goal, carry_out, plan_fixes, record_of
 from deadpeer.host.outcomes import Outcome, worst_exit
@@ -41,17 +42,8 @@ SCHEMA = "deadpeer-fix/1"
     required=True,
     help="How soon a dead peer is to be reported to the program.",
 )
-@click.option(
-    "--rtt",
-    type=SECONDS,
-    metavar="SECONDS",
-    help="The longest round trip to reckon with.",
-)
-@click.option(
-    "--allow-stalled-reader",
-    is_flag=True,
-    help="Plan so that a live peer is never ended for not reading (Linux 6.15).",
-)
+@RTT
+@ALLOW_STALLED_READER
 @click.option(
     "--listening",
     is_flag=True,
@@ -63,8 +55,8 @@ SCHEMA = "deadpeer-fix/1"
     metavar="FILE",
     help="Where the record of the old values goes.",
 )
-@click.option("--yes", is_flag=True, help="Do it. Without, it is only shown.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@YES
+@JSON
 def command(
     *,
     words: tuple[str, ...],

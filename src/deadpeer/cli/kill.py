@@ -8,6 +8,7 @@ from rich.text import Text
 from deadpeer.cli.outcomes import counted, line, print_lines, socket_data, tally
 from deadpeer.cli.output import print_json
 from deadpeer.cli.selecting import selected, selecting
+from deadpeer.cli.shared_options import JSON, YES
 from deadpeer.host.killing import Kill, carry_out, plan_kills
 from deadpeer.host.outcomes import Outcome, worst_exit
 from deadpeer.host.targets import choose_targets
@@ -24,8 +25,8 @@ SCHEMA = "deadpeer-kill/1"
     is_flag=True,
     help="Those whose peer is dead by the kernel's evidence.",
 )
-@click.option("--yes", is_flag=True, help="Do it. Without, it is only shown.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@YES
+@JSON
 def command(
     *,
     words: tuple[str, ...],

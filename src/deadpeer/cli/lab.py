@@ -14,6 +14,7 @@ from deadpeer.cli.lab_options import FAMILIES, SETTINGS, refuse_together
 from deadpeer.cli.lab_progress import watched
 from deadpeer.cli.lab_table import print_cells, print_run
 from deadpeer.cli.output import messages, print_json, stdout
+from deadpeer.cli.shared_options import ALLOW_STALLED_READER, JSON
 from deadpeer.errors import MissingExtra, UnsupportedError
 from deadpeer.kernel.sysctl.values import effective_defaults
 from deadpeer.lab.rendering.page import page, poster
@@ -93,11 +94,7 @@ SHOWING = ("details", "report", "no_report", "svg")
     metavar="IDLE,INTERVAL,PROBES[,USER_TIMEOUT]",
     help="Put these settings to the test, in place of the plan.",
 )
-@click.option(
-    "--allow-stalled-reader",
-    is_flag=True,
-    help="Plan so that a live peer is never ended for not reading (Linux 6.15).",
-)
+@ALLOW_STALLED_READER
 @click.option("--details", is_flag=True, help="Print a row for every connection.")
 @click.option(
     "--report",
@@ -121,7 +118,7 @@ SHOWING = ("details", "report", "no_report", "svg")
     metavar="FILE",
     help="Run nothing; show the run in FILE (a report, or JSON).",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 @click.pass_context
 def command(
     ctx: click.Context,

@@ -11,6 +11,7 @@ import click
 
 from deadpeer.cli.durations import SECONDS
 from deadpeer.cli.selecting import selecting
+from deadpeer.cli.shared_options import JSON
 from deadpeer.host.verdicts import WITHIN, Verdict
 from deadpeer.kernel.collecting import without_collecting
 from deadpeer.kernel.second_process import can_share_work
@@ -58,7 +59,7 @@ EXIT_FOUND = 20
     metavar="FILE",
     help="Show what a recording holds, not this host.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 def command(
     *,
     words: tuple[str, ...],

@@ -8,6 +8,7 @@ import click
 from deadpeer.cli.durations import SECONDS
 from deadpeer.cli.lab_options import SETTINGS, refuse_together
 from deadpeer.cli.run_log import RunLog
+from deadpeer.cli.shared_options import ALLOW_STALLED_READER, RTT
 from deadpeer.errors import KernelRefused
 from deadpeer.host.becoming import EXECUTE
 from deadpeer.host.launching import Launch, launch
@@ -49,17 +50,8 @@ class NotFound(click.ClickException):
     metavar="IDLE,INTERVAL,PROBES[,USER_TIMEOUT]",
     help="Give these settings to its connections, in place of a plan.",
 )
-@click.option(
-    "--rtt",
-    type=SECONDS,
-    metavar="SECONDS",
-    help="The longest round trip to reckon with.",
-)
-@click.option(
-    "--allow-stalled-reader",
-    is_flag=True,
-    help="Plan so that a live peer is never ended for not reading (Linux 6.15).",
-)
+@RTT
+@ALLOW_STALLED_READER
 @click.option(
     "--pin",
     is_flag=True,

@@ -30,6 +30,7 @@ from rich.text import Text
 
 from deadpeer.cli.durations import SECONDS
 from deadpeer.cli.output import messages, print_json, stdout
+from deadpeer.cli.shared_options import JSON, YES
 from deadpeer.cli.system_change import Proposal, proposal_data, proposal_text
 from deadpeer.cli.system_restore import undo_data, undo_lines
 from deadpeer.cli.system_view import as_data, print_text, print_warnings
@@ -50,8 +51,6 @@ ROOT = click.option(
     default=Path("/"),
     help="Work on the tree in DIR, an image for instance, and on nothing else.",
 )
-JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-YES = click.option("--yes", is_flag=True, help="Do it. Without, it is only shown.")
 RECORDS = click.option(
     "--record-dir",
     type=click.Path(path_type=Path),

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from deadpeer.cli.outcomes import change_words, counted, line, print_lines, tally
 from deadpeer.cli.output import print_json
+from deadpeer.cli.shared_options import JSON, YES
 from deadpeer.errors import AccessDenied
 from deadpeer.host.outcomes import Outcome, worst_exit
 from deadpeer.host.records import FixRecord, load_record
@@ -23,8 +24,8 @@ SCHEMA = "deadpeer-undo/1"
 @click.option(
     "--force", is_flag=True, help="Put back also what somebody has changed since."
 )
-@click.option("--yes", is_flag=True, help="Do it. Without, it is only shown.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@YES
+@JSON
 def command(*, record: Path, force: bool, yes: bool, as_json: bool) -> None:
     """
     Put back the values that `deadpeer fix` found, on what still lives.
