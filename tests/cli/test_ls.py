@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -384,3 +386,16 @@ def test_a_file_without_end_is_refused(capsys, monkeypatch):
 def test_a_recording_that_is_not_there(capsys, tmp_path):
     assert run(["ls", "--replay", str(tmp_path / "none")]) == 1
     assert "No such file" in capsys.readouterr().err
+
+
+# -- speed -------------------------------------------------------------------------
+
+
+def test_what_takes_long_to_import_waits_until_the_owners_are_looked_for():
+    script = "import sys, deadpeer.cli.ls; print(*sys.modules)"
+    out = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout
+
+    late = {"host.listing", "host.judgement", "kernel.snapshot", "cli.ls_work"}
+    assert {f"deadpeer.{name}" for name in late}.isdisjoint(out.split())

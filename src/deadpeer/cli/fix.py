@@ -19,7 +19,7 @@ from deadpeer.cli.outcomes import (
     tally,
 )
 from deadpeer.cli.output import messages, print_json
-from deadpeer.cli.selecting import selected, selecting
+from deadpeer.cli.selecting import Where, selecting
 from deadpeer.cli.shared_options import ALLOW_STALLED_READER, JSON, RTT, YES
 from deadpeer.errors import AccessDenied
 from deadpeer.host.fixing import Fix, Goal, carry_out, plan_fixes, record_of
@@ -59,11 +59,7 @@ SCHEMA = "deadpeer-fix/1"
 @JSON
 def command(
     *,
-    words: tuple[str, ...],
-    pids: tuple[int, ...],
-    processes: tuple[str, ...],
-    users: tuple[str, ...],
-    netns: tuple[str, ...],
+    where: Where,
     within: float,
     rtt: float | None,
     allow_stalled_reader: bool,
@@ -87,11 +83,8 @@ def command(
     require_seconds("within", within)
     if rtt is not None:
         require_seconds("rtt", rtt, zero=True)
-    selection = selected(
-        words=words, pids=pids, processes=processes, users=users, netns=netns
-    )
     goal = Goal(within=within, rtt=rtt, allow_stalled_reader=allow_stalled_reader)
-    fixes = plan_fixes(choose_targets(selection, listening=listening), goal)
+    fixes = plan_fixes(choose_targets(where.selection(), listening=listening), goal)
     written = _do(fixes, goal, record) if yes and not _denied(fixes) else None
     if written:
         fixes, record = written

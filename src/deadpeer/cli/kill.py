@@ -7,7 +7,7 @@ from rich.text import Text
 
 from deadpeer.cli.outcomes import counted, line, print_lines, socket_data, tally
 from deadpeer.cli.output import print_json
-from deadpeer.cli.selecting import selected, selecting
+from deadpeer.cli.selecting import Where, selecting
 from deadpeer.cli.shared_options import JSON, YES
 from deadpeer.host.killing import Kill, carry_out, plan_kills
 from deadpeer.host.outcomes import Outcome, worst_exit
@@ -29,11 +29,7 @@ SCHEMA = "deadpeer-kill/1"
 @JSON
 def command(
     *,
-    words: tuple[str, ...],
-    pids: tuple[int, ...],
-    processes: tuple[str, ...],
-    users: tuple[str, ...],
-    netns: tuple[str, ...],
+    where: Where,
     suspect: bool,
     yes: bool,
     as_json: bool,
@@ -53,15 +49,7 @@ def command(
     deadpeer kill --suspect
     deadpeer kill dst 192.0.2.7 --yes
     """  # noqa: D301 - click wants the character itself
-    selection = selected(
-        words=words,
-        pids=pids,
-        processes=processes,
-        users=users,
-        netns=netns,
-        suspect=suspect,
-    )
-    kills = plan_kills(choose_targets(selection))
+    kills = plan_kills(choose_targets(where.selection(suspect=suspect)))
     if yes:
         kills = carry_out(kills, suspects=suspect)
     if as_json:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 import click
 
 from deadpeer.cli.durations import SECONDS
-from deadpeer.cli.selecting import selecting
+from deadpeer.cli.selecting import Where, selecting
 from deadpeer.cli.shared_options import JSON
 from deadpeer.host.verdicts import WITHIN, Verdict
 from deadpeer.kernel.collecting import without_collecting
@@ -62,13 +62,9 @@ EXIT_FOUND = 20
 @JSON
 def command(
     *,
-    words: tuple[str, ...],
-    pids: tuple[int, ...],
-    processes: tuple[str, ...],
-    users: tuple[str, ...],
+    where: Where,
     unprotected: bool,
     suspect: bool,
-    netns: tuple[str, ...],
     within: float,
     summary: bool,
     fail_on: str | None,
@@ -90,18 +86,10 @@ def command(
     """
     with without_collecting(), nullcontext() if replay else begun_search() as search:
         from deadpeer.cli.ls_work import Order, list_connections
-        from deadpeer.host.listing import Selection
 
         order = Order(
-            selection=Selection(
-                words=words,
-                pids=frozenset(pids),
-                processes=processes,
-                users=users,
-                unprotected=unprotected,
-                suspect=suspect,
-                netns=netns,
-                within=within,
+            selection=where.selection(
+                unprotected=unprotected, suspect=suspect, within=within
             ),
             summary=summary,
             fail_on=fail_on,

@@ -1,16 +1,18 @@
 """The options by which a verb is told which sockets are meant."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from deadpeer.host.verdicts import WITHIN
 
 if TYPE_CHECKING:  # a listing of very many has no time for what it does not use
     from deadpeer.host.listing import Selection
 
-__all__ = ["selected", "selecting"]
-
-F = TypeVar("F", bound=Callable[..., Any])
+__all__ = ["Where", "selecting"]
 
 OPTIONS = (
     click.argument("words", nargs=-1, metavar="[FILTER]..."),
@@ -40,46 +42,78 @@ OPTIONS = (
 )
 
 
-def selecting(command: F) -> F:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """
+    Where the sockets are that a verb is about, as its command line says it.
+
+    Args:
+        words: The filter.
+        pids: Only of these processes; of any if empty.
+        processes: Only of processes of these names.
+        users: Only of processes of these users.
+        netns: In these network namespaces.
+    """
+
+    words: tuple[str, ...] = ()
+    pids: tuple[int, ...] = ()
+    processes: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    netns: tuple[str, ...] = ()
+
+    def selection(
+        self,
+        *,
+        unprotected: bool = False,
+        suspect: bool = False,
+        within: float = WITHIN,
+    ) -> "Selection":
+        """
+        Return the sockets that are there, or those of them with a verdict.
+
+        Args:
+            unprotected: Only those on which a death goes unnoticed for too long.
+            suspect: Only those whose peer is probably dead already.
+            within: How soon a death should be noticed, in seconds.
+        """
+        from deadpeer.host.listing import Selection
+
+        return Selection(
+            words=self.words,
+            pids=frozenset(self.pids),
+            processes=self.processes,
+            users=self.users,
+            netns=self.netns,
+            unprotected=unprotected,
+            suspect=suspect,
+            within=within,
+        )
+
+
+def selecting(command: Callable[..., None]) -> Callable[..., None]:
     """
     Give a command the options that say which sockets are meant.
 
     Args:
-        command: The function; it gets ``words``, ``pids``, ``processes``, ``users``
-            and ``netns``.
+        command: The function; it gets what they say as ``where``.
     """
+
+    @wraps(command)
+    def given_where(
+        *,
+        words: tuple[str, ...],
+        pids: tuple[int, ...],
+        processes: tuple[str, ...],
+        users: tuple[str, ...],
+        netns: tuple[str, ...],
+        **others: Any,
+    ) -> None:
+        where = Where(
+            words=words, pids=pids, processes=processes, users=users, netns=netns
+        )
+        command(where=where, **others)
+
+    found = given_where
     for option in reversed(OPTIONS):
-        command = option(command)
-    return command
-
-
-def selected(
-    *,
-    words: tuple[str, ...],
-    pids: tuple[int, ...],
-    processes: tuple[str, ...],
-    users: tuple[str, ...],
-    netns: tuple[str, ...],
-    suspect: bool = False,
-) -> "Selection":
-    """
-    Return the selection that the options make.
-
-    Args:
-        words: The filter.
-        pids: The processes.
-        processes: Their names.
-        users: Their users.
-        netns: The network namespaces.
-        suspect: Only those whose peer seems dead.
-    """
-    from deadpeer.host.listing import Selection
-
-    return Selection(
-        words=words,
-        pids=frozenset(pids),
-        processes=processes,
-        users=users,
-        netns=netns,
-        suspect=suspect,
-    )
+        found = option(found)
+    return found

@@ -5,7 +5,7 @@ import sys
 import click
 
 from deadpeer.cli.durations import SECONDS
-from deadpeer.cli.selecting import selecting
+from deadpeer.cli.selecting import Where, selecting
 from deadpeer.cli.watch_rules import Rules, read_rules
 from deadpeer.errors import MissingExtra
 from deadpeer.host.changes import ChangeKind
@@ -76,11 +76,7 @@ LONGEST_EVERY = 3600.0
 )
 def command(
     *,
-    words: tuple[str, ...],
-    pids: tuple[int, ...],
-    processes: tuple[str, ...],
-    users: tuple[str, ...],
-    netns: tuple[str, ...],
+    where: Where,
     within: float,
     every: float,
     as_json: bool,
@@ -107,11 +103,7 @@ def command(
     """  # noqa: D301 - click wants the character itself
     require_seconds("every", every, most=LONGEST_EVERY)
     base = Rules(
-        words=words,
-        pids=pids,
-        processes=processes,
-        users=users,
-        netns=netns,
+        where=where,
         within=within,
         on=tuple((ChangeKind(kind), text) for kind, text in on),
         webhooks=webhooks,

@@ -9,10 +9,11 @@ Source: TOML 1.0.0, https://toml.io/en/v1.0.0.
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from deadpeer.cli.selecting import Where
 from deadpeer.errors import ConfigError
 from deadpeer.host.changes import ChangeKind
 from deadpeer.host.judgement import WITHIN
@@ -22,6 +23,8 @@ from deadpeer.policy.keepalive import require_seconds
 
 __all__ = ["Rules", "read_rules"]
 
+WHERE = {part.name for part in fields(Where)}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
@@ -29,21 +32,13 @@ class Rules:
     What a watch does.
 
     Args:
-        words: The filter.
-        pids: Only these processes; any if empty.
-        processes: Only processes of these names.
-        users: Only processes of these users.
-        netns: In these network namespaces.
+        where: Which connections are watched.
         within: How soon a death should be noticed, in seconds.
         on: Commands, each with the change that it is run for.
         webhooks: URLs that are called with changes.
     """
 
-    words: tuple[str, ...] = ()
-    pids: tuple[int, ...] = ()
-    processes: tuple[str, ...] = ()
-    users: tuple[str, ...] = ()
-    netns: tuple[str, ...] = ()
+    where: Where
     within: float = WITHIN
     on: tuple[tuple[ChangeKind, str], ...] = ()
     webhooks: tuple[str, ...] = ()
@@ -57,14 +52,7 @@ class Rules:
                 webhook is none that can be told.
         """
         require_seconds("within", self.within)
-        made = Selection(
-            words=self.words,
-            pids=frozenset(self.pids),
-            processes=self.processes,
-            users=self.users,
-            netns=self.netns,
-            within=self.within,
-        )
+        made = self.where.selection(within=self.within)
         made.filter  # noqa: B018 - raises if it is none
         for _, told in self.on:
             require_command(told)
@@ -97,12 +85,13 @@ def read_rules(path: str, base: Rules) -> Rules:
         raise _wrong(path, f"it says {unknown[0]!r}, and may say: {known}")
     found: dict[str, Any] = {}
     for key, value in data.items():
-        field, read = READERS[key]
+        name, read = READERS[key]
         try:
-            found[field] = read(value)
+            found[name] = read(value)
         except (TypeError, ValueError) as error:
             raise _wrong(path, f"{key}: {error}") from error
-    rules = replace(base, **found)
+    chosen = {name: found.pop(name) for name in WHERE & found.keys()}
+    rules = replace(base, where=replace(base.where, **chosen), **found)
     rules.selection()
     return rules
 
