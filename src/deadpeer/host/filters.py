@@ -191,14 +191,14 @@ class _Parser:
         parts = [self._both()]
         while self._taken(OR):
             parts.append(self._both())
-        return _any_of(parts)
+        return _joined(parts, any, or_)
 
     def _both(self) -> _Part:
         parts = [self._one()]
         while True:
             # Between two conditions "and" may be left out.
             if not self._taken(AND) and self._peek() in (None, ")", *OR):
-                return _all_of(parts)
+                return _joined(parts, all, and_)
             parts.append(self._one())
 
     def _one(self) -> _Part:
@@ -331,27 +331,20 @@ class _Parser:
         return ConfigError(message, hint=hint, field="filter", value=text)
 
 
-def _all_of(parts: list[_Part]) -> _Part:
-    if len(parts) == 1:
-        return parts[0]
-    tests = tuple(part.test for part in parts)
-    return _Part(
-        lambda row: all(test(row) for test in tests),
-        reduce(and_, (part.may for part in parts)),
-        reduce(and_, (part.must for part in parts)),
-        any(part.names_states for part in parts),
-    )
-
-
-def _any_of(parts: list[_Part]) -> _Part:
+def _joined(
+    parts: list[_Part],
+    holds: Callable[[Iterable[bool]], bool],
+    mixed: Callable[[int, int], int],
+) -> _Part:
+    """Return one part of several: ``all`` and ``and_``, or ``any`` and ``or_``."""
     if len(parts) == 1:
         return parts[0]
     # One after the other, not each within the next: there may be thousands.
     tests = tuple(part.test for part in parts)
     return _Part(
-        lambda row: any(test(row) for test in tests),
-        reduce(or_, (part.may for part in parts)),
-        reduce(or_, (part.must for part in parts)),
+        lambda row: holds(test(row) for test in tests),
+        reduce(mixed, (part.may for part in parts)),
+        reduce(mixed, (part.must for part in parts)),
         any(part.names_states for part in parts),
     )
 
