@@ -193,6 +193,18 @@ def test_a_listing_of_connections_shows_what_is_attached(cgroup, capsys):
     assert f"attached to {cgroup.name}: within 20 s, keepalive on" in shown
 
 
+@pytest.mark.parametrize("words", [[], ["--summary"]])
+def test_a_listing_as_json_has_what_is_attached(cgroup, words, capsys):
+    words = "ls", "--json", "--pid", str(os.getpid()), *words
+
+    assert json.loads(said(capsys, *words))["attached"] == []
+    run(["attach", cgroup.name, "--within", "20", "--yes"])
+    capsys.readouterr()
+    listed = json.loads(said(capsys, *words))["attached"]
+    assert listed == json.loads(said(capsys, "attach", "--json"))["attached"]
+    assert [one["cgroup"] for one in listed] == [cgroup.name]
+
+
 def test_it_is_attached_when_the_command_has_ended(cgroup):
     words = ["attach", cgroup.name, "--within", "20", "--yes"]
     subprocess.run([sys.executable, "-m", "deadpeer", *words], check=True, timeout=30)

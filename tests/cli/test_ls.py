@@ -113,6 +113,7 @@ def test_what_is_not_known_is_absent(capfd):
     (row,) = json.loads(out)["connections"]
     assert row["pid"] is row["fd"] is row["idle"] is row["user_timeout"] is None
     assert "CAP_SYS_PTRACE" in row["unseen"]
+    assert json.loads(out)["attached"] is None
     assert row["keepalive"] is False
     assert row["unnoticed_idle"] is None  # never: no timer is armed
     assert "unnoticed_busy" not in row  # not known
@@ -162,13 +163,13 @@ def test_two_processes_say_what_one_says():
     selection = Selection(words=("state", "all"))
     listing = Listing(rows=select(snapshot, selection), snapshot=snapshot)
 
-    by_two = "".join(as_json_by_two(snapshot, selection))
+    by_two = "".join(as_json_by_two(snapshot, selection, []))
 
-    assert json.loads(by_two) == json.loads("".join(as_json(listing, 60.0)))
+    assert json.loads(by_two) == json.loads("".join(as_json(listing, 60.0, [])))
     # One half, or both, may have nothing to say.
     for words in (("state", "time-wait"), ("dport", "1")):
         few = Selection(words=words)
-        data = json.loads("".join(as_json_by_two(snapshot, few)))
+        data = json.loads("".join(as_json_by_two(snapshot, few, None)))
         assert len(data["connections"]) == len(select(snapshot, few))
 
 

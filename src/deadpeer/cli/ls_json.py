@@ -39,6 +39,9 @@ RTT_END = RTT_AT + RTT.size
 COOKIE = struct.Struct("=II")  # of struct inet_diag_sockid, low half first
 COOKIE_AT = 40
 
+# As ``attachment_data`` makes them; None if they are not seen.
+Attached = list[Any] | None
+
 # State and protocol, namespace, settings and judgement, why they are unseen.
 Key = tuple[tuple[int, int], int, int, int, str]
 
@@ -46,48 +49,55 @@ QUIET = '"timer":null,"unanswered":0,"unacknowledged":0,"unread":0,"rtt_us":'
 COMPACT = (",", ":")  # megabytes of it are written
 
 
-def as_json(listing: Listing, within: float) -> Iterator[str]:
+def as_json(listing: Listing, within: float, attached: Attached) -> Iterator[str]:
     """
     Yield the pieces of ``ls --json``; see docs/reference/cli.md.
 
     Args:
         listing: What is to be shown.
         within: How soon a death should be noticed, in seconds.
+        attached: What is attached for connections to come.
     """
     counts = count_verdicts(listing.rows)
-    yield head(listing.snapshot, within, counts, "connections")
+    yield head(listing.snapshot, within, attached, counts, "connections")
     yield lines(listing.rows)
     yield END
 
 
-def summary_as_json(listing: Listing, within: float) -> Iterator[str]:
+def summary_as_json(
+    listing: Listing, within: float, attached: Attached
+) -> Iterator[str]:
     """
     Yield the pieces of ``ls --json --summary``: by process, without connections.
 
     Args:
         listing: What is to be counted.
         within: How soon a death should be noticed, in seconds.
+        attached: What is attached for connections to come.
     """
     counts = count_verdicts(listing.rows)
-    yield head(listing.snapshot, within, counts, "processes")
+    yield head(listing.snapshot, within, attached, counts, "processes")
     yield ",\n".join(json.dumps(_share(share)) for share in shares(listing.rows))
     yield END
 
 
-def as_json_by_two(snapshot: Snapshot, selection: Selection) -> Iterator[str]:
+def as_json_by_two(
+    snapshot: Snapshot, selection: Selection, attached: Attached
+) -> Iterator[str]:
     """
     Yield what ``as_json`` does, of which a second process has made one half.
 
     Args:
         snapshot: What was seen.
         selection: Which sockets are to be shown.
+        attached: What is attached for connections to come.
     """
     first, second = _halves(snapshot)
     with SecondProcess(lambda: _part(second, selection)) as other:
         text, counts = _part(first, selection)
         more, other_counts = other.result()
     both = {name: count + other_counts[name] for name, count in counts.items()}
-    yield head(snapshot, selection.within, both, "connections")
+    yield head(snapshot, selection.within, attached, both, "connections")
     yield text
     yield ",\n" if text and more else ""
     yield more
@@ -112,7 +122,11 @@ def _halves(snapshot: Snapshot) -> tuple[Snapshot, Snapshot]:
 
 
 def head(
-    snapshot: Snapshot, within: float, counts: Mapping[str, int], what: str
+    snapshot: Snapshot,
+    within: float,
+    attached: Attached,
+    counts: Mapping[str, int],
+    what: str,
 ) -> str:
     """
     Return the object up to its list.
@@ -120,6 +134,7 @@ def head(
     Args:
         snapshot: What was seen.
         within: How soon a death should be noticed, in seconds.
+        attached: What is attached for connections to come.
         counts: How many connections have which verdict.
         what: What is in the list.
     """
@@ -145,6 +160,7 @@ def head(
             for space, error in snapshot.closed_spaces
         ],
         "hidden_processes": [*snapshot.owners.unreadable, *snapshot.settings.refused],
+        "attached": attached,
         "verdicts": counts,
     }
     return json.dumps(fields)[:-1] + f', "{what}": [\n'

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -29,6 +30,9 @@ from deadpeer.host.verdicts import Verdict
 from deadpeer.kernel.second_process import can_share_work
 from deadpeer.kernel.shared_work import OwnersFoundMeanwhile
 from deadpeer.policy.keepalive import require_seconds
+
+if TYPE_CHECKING:  # imported when it is known that they are to be shown
+    from deadpeer.host.attachments import Attachment
 
 __all__ = ["Order", "list_connections"]
 
@@ -140,7 +144,8 @@ def _print(listing: Listing, order: Order) -> None:
         from deadpeer.cli.ls_json import as_json, summary_as_json
 
         made = summary_as_json if order.summary else as_json
-        _write_json(made(listing, within))
+        attached = None if order.replay else _attachments_as_data()
+        _write_json(made(listing, within, attached))
         return
     from deadpeer.cli.ls_table import notes, summary_lines, table_lines, verdict_line
 
@@ -148,22 +153,39 @@ def _print(listing: Listing, order: Order) -> None:
     _write(lines(listing))
     click.echo(verdict_line(listing.rows, within))
     if not order.replay:
-        _write(_attachments())
+        _write(_attachments_in_words())
     for note in notes(listing):
         click.echo(f"note: {harmless(note)}", err=True)
 
 
-def _attachments() -> Iterator[str]:
-    """Yield what `deadpeer attach` has put before connections to come."""
+def _attachments() -> "tuple[Attachment, ...]":
+    """Return what `deadpeer attach` has put before connections to come."""
     from deadpeer.host.attachments import attached
 
     try:
-        found = attached()
+        return attached()
+    except (UnsupportedError, KernelRefused):
+        return ()  # nothing can be
+
+
+def _attachments_as_data() -> list[Any] | None:
+    try:
+        found = _attachments()
+    except AccessDenied:
+        return None
+    if not found:
+        return []
+    from deadpeer.cli.attachment_data import attachment_data
+
+    return [attachment_data(one) for one in found]
+
+
+def _attachments_in_words() -> Iterator[str]:
+    try:
+        found = _attachments()
     except AccessDenied as error:
         click.echo(f"note: what is attached is not seen: {error.hint}", err=True)
         return
-    except (UnsupportedError, KernelRefused):
-        return  # nothing can be
     if found:
         from deadpeer.cli.attachment_data import promise
 
@@ -178,10 +200,11 @@ def _json_of_this_host(
 
     snapshot, _ = look(selection, processes=2, search=search)
     many = sum(len(space.dump.rows) for space in snapshot.spaces) >= MANY
+    attached = _attachments_as_data()
     if many and can_share_work():
-        return as_json_by_two(snapshot, selection)
+        return as_json_by_two(snapshot, selection, attached)
     listing = Listing(rows=select(snapshot, selection), snapshot=snapshot)
-    return as_json(listing, selection.within)
+    return as_json(listing, selection.within, attached)
 
 
 def _write_json(pieces: Iterable[str]) -> None:
