@@ -4,14 +4,23 @@ import json
 from typing import Any
 
 import pytest
+from tests.host.interrupting import interrupted_after_one
 from tests.neighbours import Neighbour, neighbour
 
 from deadpeer.cli.outcomes import change_words, line
 from deadpeer.cli.root import run
+from deadpeer.host import fixing, killing, undoing
 from deadpeer.host.outcomes import Outcome
 from deadpeer.policy import Keepalive
 
 pytestmark = pytest.mark.netns
+
+# What changes one socket.
+CHANGES = {
+    "fix": (fixing, "_apply"),
+    "undo": (undoing, "_put_back"),
+    "kill": (killing, "_end"),
+}
 
 
 @pytest.fixture
@@ -139,6 +148,32 @@ def test_a_kill_says_what_was_ended(child, capsys):
     assert said(capsys, "kill", *one(child, "a"), "--yes") == [
         "No connection is selected."
     ]
+
+
+@pytest.mark.parametrize("verb", ["fix", "undo", "kill"])
+def test_after_ctrl_c_is_said_what_was_done_and_what_was_not(
+    child, capsys, tmp_path, verb
+):
+    child.told("c, d = pair()")
+    path = str(tmp_path / "record.json")
+    ports = child.told("[s.getsockname()[1] for s in (a, c)]")
+    which = "sport", "=", f":{ports[0]}", "or", "sport", "=", f":{ports[1]}"
+    chosen = (*which, "--pid", str(child.pid), "--yes")
+    fix = ("fix", *chosen, "--within", "8", "--record", path)
+    words = {"fix": fix, "undo": ("undo", "--yes", path), "kill": ("kill", *chosen)}
+    if verb == "undo":
+        assert run(fix) == 0
+
+    capsys.readouterr()
+    with interrupted_after_one(*CHANGES[verb]):
+        code = run(words[verb])
+
+    answer = capsys.readouterr()
+    assert code == 130
+    assert "stopped; what is still planned was left as it is" in answer.err
+    lines = answer.out.splitlines()
+    assert [line.split()[0] for line in lines[:2]] == ["done", "planned"]
+    assert lines[-1].startswith("1 planned, 1 done.")
 
 
 def test_a_warning_names_no_process_in_a_way_that_a_terminal_obeys(child, capsys):

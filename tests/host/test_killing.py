@@ -2,23 +2,23 @@
 
 import errno
 import json
-import signal
 import socket
-import threading
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.host.crowds import crowd
+from tests.host.interrupting import interrupted_after_one
 from tests.host.strangers import fingerprints, prepare
 from tests.neighbours import neighbour
 
 from deadpeer.cli.root import run
+from deadpeer.host import killing
 from deadpeer.host.killing import carry_out, has_recovered, plan_kills
 from deadpeer.host.listing import Selection
 from deadpeer.host.outcomes import Outcome
+from deadpeer.host.stopping import Interrupted
 from deadpeer.host.targets import Target, choose_targets
-from deadpeer.kernel.diag import Diag
 
 pytestmark = pytest.mark.netns
 
@@ -100,26 +100,15 @@ def test_one_of_another_cookie_is_gone_and_nothing_is_ended(child):
     assert child.told("a.send(b'x'); b.recv(1)") == b"x"
 
 
-def test_what_is_interrupted_ends_no_further_connection(child, monkeypatch):
-    """The work is done by a thread in the namespace, which no signal reaches."""
-    raised, destroy = threading.Event(), Diag.destroy
-
-    def interrupted(self: Diag, row: Any) -> Any:
-        ending = destroy(self, row)
-        if not raised.is_set():
-            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-            assert raised.wait(PATIENCE)
-        return ending
-
-    monkeypatch.setattr(Diag, "destroy", interrupted)
+def test_what_is_interrupted_ends_no_further_connection_and_tells_which(child):
     kills = plan_kills((*targets(child, "a"), *targets(child, "c")))
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted_after_one(killing, "_end"), pytest.raises(Interrupted) as caught:
         carry_out(kills)
-    raised.set()
-    for thread in threading.enumerate():
-        if thread.name.startswith("in "):
-            thread.join(PATIENCE)
 
+    assert [kill.outcome for kill in caught.value.came] == [
+        Outcome.DONE,
+        Outcome.PLANNED,
+    ]
     assert child.told("a.getsockopt(1, 4)") == errno.ECONNABORTED
     assert child.told("c.send(b'x'); d.recv(1)") == b"x"
 

@@ -1,6 +1,7 @@
 """``deadpeer fix``: protect the connections of programs that run."""
 
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -11,6 +12,7 @@ from rich.text import Text
 from deadpeer.cli.durations import SECONDS
 from deadpeer.cli.harmless import harmless
 from deadpeer.cli.outcomes import (
+    carried_out,
     change_words,
     counted,
     line,
@@ -85,13 +87,16 @@ def command(
         require_seconds("rtt", rtt, zero=True)
     goal = Goal(within=within, rtt=rtt, allow_stalled_reader=allow_stalled_reader)
     fixes = plan_fixes(choose_targets(where.selection(), listening=listening), goal)
-    written = _do(fixes, goal, record) if yes and not _denied(fixes) else None
-    if written:
-        fixes, record = written
+    stopped = None
+    path = _recorded(fixes, goal, record) if yes and not _denied(fixes) else None
+    if path:
+        fixes, stopped = carried_out(partial(carry_out, fixes))
     if as_json:
-        print_json("fix", _data(fixes, goal, record if written else None))
+        print_json("fix", _data(fixes, goal, path))
     else:
-        _print(fixes, record if written else None, yes=yes)
+        _print(fixes, path, yes=yes)
+    if stopped:
+        raise stopped
     if denied := _denied(fixes):
         raise denied
     code = worst_exit([fix.error for fix in fixes if fix.error])
@@ -104,17 +109,15 @@ def _denied(fixes: tuple[Fix, ...]) -> AccessDenied | None:
     return next((error for error in errors if isinstance(error, AccessDenied)), None)
 
 
-def _do(
-    fixes: tuple[Fix, ...], goal: Goal, given: Path | None
-) -> tuple[tuple[Fix, ...], Path] | None:
-    """Write the record, then do it; None if there is nothing to do."""
+def _recorded(fixes: tuple[Fix, ...], goal: Goal, given: Path | None) -> Path | None:
+    """Write the record of what is going to be done; None if there is nothing to do."""
     if all(fix.outcome is not Outcome.PLANNED for fix in fixes):
         return None
     path = (given or new_record_path()).absolute()
     now = datetime.now(UTC).isoformat(timespec="seconds")
     write_record(record_of(fixes, goal, made_at=now), path)
     messages().print(f"record: {path}")
-    return carry_out(fixes), path
+    return path
 
 
 def _print(fixes: tuple[Fix, ...], record: Path | None, *, yes: bool) -> None:

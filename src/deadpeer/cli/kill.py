@@ -1,11 +1,19 @@
 """``deadpeer kill``: end connections of programs that run."""
 
+from functools import partial
 from typing import Any
 
 import click
 from rich.text import Text
 
-from deadpeer.cli.outcomes import counted, line, print_lines, socket_data, tally
+from deadpeer.cli.outcomes import (
+    carried_out,
+    counted,
+    line,
+    print_lines,
+    socket_data,
+    tally,
+)
 from deadpeer.cli.output import print_json
 from deadpeer.cli.selecting import Where, selecting
 from deadpeer.cli.shared_options import JSON, YES
@@ -50,12 +58,15 @@ def command(
     deadpeer kill dst 192.0.2.7 --yes
     """  # noqa: D301 - click wants the character itself
     kills = plan_kills(choose_targets(where.selection(suspect=suspect)))
+    stopped = None
     if yes:
-        kills = carry_out(kills, suspects=suspect)
+        kills, stopped = carried_out(partial(carry_out, kills, suspects=suspect))
     if as_json:
         print_json("kill", _data(kills, applied=yes))
     else:
         _print(kills, yes=yes)
+    if stopped:
+        raise stopped
     code = worst_exit([kill.error for kill in kills if kill.error])
     click.get_current_context().exit(code)
 

@@ -1,19 +1,30 @@
 """What came of each socket, as people and programs read it: one line, one object."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import click
 from rich.text import Text
 
 from deadpeer.cli.harmless import harmless
-from deadpeer.cli.output import stdout
+from deadpeer.cli.output import messages, stdout
 from deadpeer.host.outcomes import Outcome
+from deadpeer.host.stopping import Interrupted
 from deadpeer.host.targets import Target
 from deadpeer.kernel.tcp_table import Endpoint
 from deadpeer.policy import Keepalive
 
-__all__ = ["change_words", "counted", "line", "print_lines", "socket_data", "tally"]
+__all__ = [
+    "carried_out",
+    "change_words",
+    "counted",
+    "line",
+    "print_lines",
+    "socket_data",
+    "tally",
+]
+
+T = TypeVar("T")
 
 STYLES = {
     Outcome.PLANNED: "cyan",
@@ -34,6 +45,25 @@ LABELS = {
     "user_timeout": ("user timeout", " s"),
     "rto_max": ("rto max", " s"),
 }
+
+
+def carried_out(
+    action: Callable[[], tuple[T, ...]],
+) -> tuple[tuple[T, ...], Interrupted | None]:
+    """
+    Return what came of each socket, also if Ctrl-C came in the middle.
+
+    Args:
+        action: Changes them.
+
+    Returns:
+        What came; and what is to be raised when that is printed, if anything.
+    """
+    try:
+        return action(), None
+    except Interrupted as stop:
+        messages().print("stopped; what is still planned was left as it is")
+        return stop.came, stop
 
 
 def line(outcome: Outcome, who: object, what: str) -> Text:

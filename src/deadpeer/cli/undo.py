@@ -1,12 +1,20 @@
 """``deadpeer undo``: put back what ``deadpeer fix`` found."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.text import Text
 
-from deadpeer.cli.outcomes import change_words, counted, line, print_lines, tally
+from deadpeer.cli.outcomes import (
+    carried_out,
+    change_words,
+    counted,
+    line,
+    print_lines,
+    tally,
+)
 from deadpeer.cli.output import print_json
 from deadpeer.cli.shared_options import JSON, YES
 from deadpeer.errors import AccessDenied
@@ -37,12 +45,15 @@ def command(*, record: Path, force: bool, yes: bool, as_json: bool) -> None:
     found = load_record(record)
     undos = plan_undo(found, force=force)
     applied = yes and not _denied(undos)
+    stopped = None
     if applied:
-        undos = carry_out(undos)
+        undos, stopped = carried_out(partial(carry_out, undos))
     if as_json:
         print_json("undo", _data(undos, record, found, applied=applied))
     else:
         _print(undos, applied=applied)
+    if stopped:
+        raise stopped
     if denied := _denied(undos):
         raise denied
     code = worst_exit([undo.error for undo in undos if undo.error])

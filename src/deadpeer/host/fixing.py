@@ -13,12 +13,15 @@ net/ipv4/tcp.c, tcp_sock_set_keepidle_locked().
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from threading import Event
 
 from deadpeer.errors import DeadPeerError, KernelRefused, UnsupportedError
 from deadpeer.host.goals import Goal, merged, worst_of
 from deadpeer.host.held import held
 from deadpeer.host.outcomes import Outcome, outcome_of
 from deadpeer.host.records import FixRecord, RecordedSocket, values_of
+from deadpeer.host.stopping import stoppable
 from deadpeer.host.targets import Target, rows_now, unreachable
 from deadpeer.kernel.current_platform import this_platform
 from deadpeer.kernel.diag_rows import DiagRow
@@ -244,10 +247,18 @@ def carry_out(fixes: Sequence[Fix]) -> tuple[Fix, ...]:
     Raises:
         UnsupportedError: This platform has none of the options.
         ConfigError: The plan is of another platform.
+        Interrupted: Ctrl-C came; what was not reached is still planned.
     """
-    platform = this_platform()
+    return stoppable(partial(_carry_out, fixes, this_platform()))
+
+
+def _carry_out(
+    fixes: Sequence[Fix], platform: Platform, stopped: Event
+) -> tuple[Fix, ...]:
     done = [
-        _apply(fix, platform) if fix.outcome is Outcome.PLANNED else fix
+        fix
+        if fix.outcome is not Outcome.PLANNED or stopped.is_set()
+        else _apply(fix, platform)
         for fix in fixes
     ]
     return _confirmed(_confirmed(done))

@@ -18,6 +18,7 @@ from threading import Event
 
 from deadpeer.errors import AccessDenied, DeadPeerError, UnsupportedError
 from deadpeer.host.outcomes import Outcome, outcome_of
+from deadpeer.host.stopping import stoppable
 from deadpeer.host.targets import Target, rows_now
 from deadpeer.kernel.diag import Diag, Ending
 from deadpeer.kernel.diag_rows import MPTCP, DiagRow
@@ -86,22 +87,28 @@ def carry_out(kills: Sequence[Kill], *, suspects: bool = False) -> tuple[Kill, .
     Raises:
         AccessDenied: It takes CAP_NET_ADMIN; nothing was ended.
         KernelRefused: This system has no network namespaces.
+        Interrupted: Ctrl-C came; what was not reached is still planned.
     """
+    return stoppable(partial(_carry_out, kills, suspects=suspects))
+
+
+def _carry_out(
+    kills: Sequence[Kill], stopped: Event, *, suspects: bool
+) -> tuple[Kill, ...]:
     spaces = {kill.target.namespace.inode: kill.target.namespace for kill in kills}
     came: dict[int, Kill] = {}
-    stopped = Event()
     for inode, space in spaces.items():
         mine = {
             at: kill
             for at, kill in enumerate(kills)
             if kill.target.namespace.inode == inode
         }
+        if stopped.is_set():
+            came |= mine
+            continue
         try:
             rows = rows_now({inode: space}) if suspects else None
             came |= in_namespace(space, partial(_end_all, mine, rows, stopped))
-        except KeyboardInterrupt:
-            stopped.set()  # the thread that is there has not been interrupted
-            raise
         except DeadPeerError as error:
             nothing = all(kill.outcome is not Outcome.DONE for kill in came.values())
             if nothing and isinstance(error, AccessDenied):
@@ -117,10 +124,8 @@ def _end_all(
     came: dict[int, Kill] = {}
     with Diag() as diag:
         for at, kill in mine.items():
-            if stopped.is_set():
-                break
             spared = None if rows is None else _spared(kill, rows)
-            if kill.outcome is not Outcome.PLANNED:
+            if kill.outcome is not Outcome.PLANNED or stopped.is_set():
                 came[at] = kill
             elif spared is not None:
                 came[at] = spared

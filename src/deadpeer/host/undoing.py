@@ -16,12 +16,15 @@ TCP_KEEPINTVL and TCP_KEEPCNT.
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from threading import Event
 from typing import cast
 
 from deadpeer.errors import AccessDenied, ConfigError, DeadPeerError, KernelRefused
 from deadpeer.host.held import held
 from deadpeer.host.outcomes import Outcome, outcome_of
 from deadpeer.host.records import FixRecord, RecordedSocket, values_of
+from deadpeer.host.stopping import stoppable
 from deadpeer.host.targets import NEEDS_PTRACE, Target, rows_now, unreachable
 from deadpeer.kernel.current_platform import this_platform
 from deadpeer.kernel.diag_rows import DiagRow
@@ -207,10 +210,18 @@ def carry_out(undos: Sequence[Undo]) -> tuple[Undo, ...]:
 
     Raises:
         UnsupportedError: This platform has none of the options.
+        Interrupted: Ctrl-C came; what was not reached is still planned.
     """
-    platform = this_platform()
+    return stoppable(partial(_carry_out, undos, this_platform()))
+
+
+def _carry_out(
+    undos: Sequence[Undo], platform: Platform, stopped: Event
+) -> tuple[Undo, ...]:
     return tuple(
-        _put_back(undo, platform) if undo.outcome is Outcome.PLANNED else undo
+        undo
+        if undo.outcome is not Outcome.PLANNED or stopped.is_set()
+        else _put_back(undo, platform)
         for undo in undos
     )
 
