@@ -3,11 +3,10 @@
 # ruff: noqa: ASYNC110 - a socket that has arrived tells nobody
 
 import asyncio
-import contextlib
 from typing import Any
 
 import pytest
-from tests.aio.worlds import QUICK, SLACK, on_real_loops
+from tests.aio.worlds import SLACK, on_real_loops
 
 from deadpeer.aio import connect_peer, serve_peers
 from deadpeer.core.conversation import Conversation
@@ -155,117 +154,6 @@ def test_the_end_of_its_own_peer_is_no_fault_of_a_handler_but_anothers_is(world)
     world.complaints.clear()
     world.run(main(), complaints=1)
     world.complaints.clear()
-
-
-@on_real_loops
-def test_close_says_goodbye_to_the_live_and_does_not_wait_for_the_rest(world):
-    async def main():
-        loop = asyncio.get_running_loop()
-        server = await serve_peers(echo, HERE, 0, heartbeat=QUICK)
-        live = [await connect_peer(HERE, server.port) for _ in range(5)]
-        stopped = [await silent(server.port) for _ in range(3)]
-        stopped += [await silent(server.port, says=b"") for _ in range(2)]
-        while len(server.registry) < 8 or len(server._all) < 10:
-            await asyncio.sleep(0.01)
-        for peer in list(server.registry)[-3:]:
-            peer.send_nowait(bytes(1_000_000))  # which nobody reads
-        before = loop.time()
-        waiting = [asyncio.create_task(peer.recv()) for peer in live]
-        await server.close(within=0.3)
-        assert loop.time() - before <= 0.3 + LATE
-        for task in waiting:
-            with pytest.raises(PeerClosed) as caught:
-                await task
-            assert caught.value.reason == "going-away"
-        assert len(server.registry) == len(server._all) == len(server._tasks) == 0
-        for _, writer in stopped:
-            writer.close()
-        with pytest.raises(ConnectionRefusedError):
-            await connect_peer(HERE, live[0].transport.get_extra_info("peername")[1])
-        await server.close()
-
-    world.run(main())
-
-
-@on_real_loops
-def test_close_is_bounded_whatever_handlers_do(world):
-    async def main():
-        loop = asyncio.get_running_loop()
-        release = asyncio.Event()
-
-        async def sleeps(_):
-            await asyncio.sleep(1000)
-
-        async def defies(_):
-            while not release.is_set():
-                with contextlib.suppress(asyncio.CancelledError):
-                    await release.wait()
-
-        for handler, complaints in ((sleeps, 0), (defies, 1)):
-            server = await serve_peers(handler, HERE, 0)
-            peer = await connect_peer(HERE, server.port)
-            before = loop.time()
-            await server.close(within=0.2)
-            assert loop.time() - before <= 0.2 + 1.0 + LATE
-            assert len(world.complaints) == complaints
-            await peer.close()
-        release.set()
-
-    world.complaints.clear()
-    world.run(main(), complaints=1)
-    world.complaints.clear()
-
-
-@on_real_loops
-def test_a_close_that_is_cancelled_still_ends_everything(world):
-    async def main():
-        async def sleeps(_):
-            await asyncio.sleep(1000)
-
-        server = await serve_peers(sleeps, HERE, 0)
-        peer = await connect_peer(HERE, server.port)
-        closing = asyncio.create_task(server.close(within=100))
-        serving = asyncio.create_task(server.serve_forever())
-        await asyncio.sleep(0)
-        closing.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await closing
-        await serving
-        assert not server._tasks
-        with contextlib.suppress(PeerClosed):
-            await peer.recv()
-        await peer.close()
-
-    world.run(main())
-
-
-@on_real_loops
-@pytest.mark.parametrize("nested", [False, True])
-def test_a_handler_can_close_its_server_and_whoever_waits_for_that_is_told(
-    world, nested
-):
-    async def main():
-        closed = asyncio.Event()
-
-        async def close():
-            await server.close(within=0.2)
-            closed.set()
-
-        async def handle(peer):
-            assert await peer.recv() == b"shut down"
-            # One that waits for another task is waited for, and cut off at last.
-            await (asyncio.create_task(close()) if nested else close())
-
-        server = await serve_peers(handle, HERE, 0)
-        peer = await connect_peer(HERE, server.port)
-        await peer.send(b"shut down")
-        await server.serve_forever()
-        await peer.wait_closed()
-        assert isinstance(peer.error, PeerClosed)
-        assert peer.error.reason == "going-away"
-        assert closed.is_set() is not nested
-
-    world.run(main())
 
 
 @on_real_loops

@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import functools
 import ssl as tls
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -74,6 +74,8 @@ class Server:
         self._over = asyncio.Event()
         self._apart: set[Connection] = set()  # on their way in, or out
         self._tasks: set[asyncio.Task[None]] = set()
+        # Goodbyes and handlers, each with what is waited for in its place.
+        self._awaited: dict[asyncio.Future[None], asyncio.Future[None]] = {}
         self._news: Broadcast[tuple[Connection, Change]] = Broadcast()
 
     def __await__(self) -> Generator[Any, None, Self]:
@@ -169,7 +171,8 @@ class Server:
         """
         Accept no more, say goodbye to every peer, and wait for the handlers.
 
-        A handler may call it; it is not waited for then.
+        A handler may call it; it is not waited for then. While it is being closed,
+        another call waits for the same.
 
         Args:
             within: Seconds for all of that; then, or if this is cancelled,
@@ -179,43 +182,50 @@ class Server:
             ConfigError: *within* is no number of seconds.
         """
         within = require_seconds("within", within, zero=True)
-        was_closed, self._is_closing = self._is_closing, True
-        if self._server is None:
-            if not was_closed:  # nor ever begun
-                self._end()
-            return
         server, self._server = self._server, None
-        server.close()
-        goodbyes = [
-            asyncio.ensure_future(peer.close(Farewell.GOING_AWAY, within=within))
-            for peer in self._all
-        ]
-        waiting = [*goodbyes, *(self._tasks - {asyncio.current_task()})]
+        if server is not None:
+            server.close()
+        if not self._is_closing:
+            self._is_closing = True
+            self._say_goodbye(within)
+        own = asyncio.current_task()
+        if own is not None and own in self._awaited:
+            self._awaited[own].cancel()  # nobody waits for who waits here
         try:
-            if waiting:
-                await asyncio.wait(waiting, timeout=within)
+            if self._awaited:
+                await asyncio.wait(self._awaited.values(), timeout=within)
         finally:
             try:
-                await self._cut_off(waiting)
+                await self._cut_off()
             finally:  # cancelled again, perhaps by a handler that was cut off
                 self._end()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
-                await server.wait_closed()
+        if server is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await server.wait_closed()
+
+    def _say_goodbye(self, within: float) -> None:
+        for peer in self._all:
+            goodbye = asyncio.ensure_future(
+                peer.close(Farewell.GOING_AWAY, within=within)
+            )
+            self._awaited[goodbye] = goodbye
+        for task in self._tasks:
+            self._awaited[task] = asyncio.shield(task)
 
     def _end(self) -> None:
-        self._news.end()
-        self._over.set()
+        if not self._over.is_set():
+            self._awaited.clear()
+            self._news.end()
+            self._over.set()
 
-    async def _cut_off(self, waiting: "Iterable[asyncio.Future[None]]") -> None:
+    async def _cut_off(self) -> None:
         for peer in self._all:
             peer.abort()
-        late = [task for task in waiting if not task.done()]
+        late = [task for task, waiting in self._awaited.items() if not waiting.done()]
         for task in late:
             task.cancel()
-        if not late:
-            return
-        _, stuck = await asyncio.wait(late, timeout=PATIENCE)
+        _, stuck = await asyncio.wait(late, timeout=PATIENCE) if late else ((), ())
         for task in stuck:
             asyncio.get_running_loop().call_exception_handler(
                 {"message": "a handler goes on after it was cancelled", "task": task}
