@@ -16,6 +16,7 @@ import urllib.request
 from typing import Any
 
 import pytest
+from tests.cli.guarded import GUARDED
 from tests.neighbours import as_nobody, neighbour
 
 # Imported here: an unprivileged child may not be able to read the files.
@@ -25,11 +26,6 @@ from deadpeer.cli.root import run
 
 pytestmark = pytest.mark.netns
 
-# Dead after two unanswered probes and three seconds, idle or busy.
-GUARDED = (
-    "[s.setsockopt(*option) for s in {0} for option in"
-    " ((1, 9, 1), (6, 4, 1), (6, 5, 1), (6, 6, 3), (6, 18, 3000))]"
-)
 PATIENCE = 20.0  # seconds; what is waited for takes three at most
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from tests.cli.guarded import GUARDED
 from tests.neighbours import neighbour
 from textual.widgets import DataTable
 from textual.widgets.data_table import RowKey
@@ -18,10 +19,6 @@ from deadpeer.host.watching import Watcher
 
 pytestmark = pytest.mark.netns
 
-GUARDED = (
-    "[s.setsockopt(*option) for s in {0} for option in"
-    " ((1, 9, 1), (6, 4, 1), (6, 5, 1), (6, 6, 3), (6, 18, 3000))]"
-)
 PATIENCE = 15.0
 
 

@@ -120,9 +120,9 @@ def command(
     if metrics:
         address = _metrics_address(metrics)
     is_service = as_json or output or metrics or found.on or found.webhooks
-    if not is_service and sys.stdout.isatty():
+    if not is_service and _is_on_a_terminal():
         try:
-            from deadpeer.cli.watch_screen import run_screen
+            from deadpeer.cli.watch_terminal import run_screen
         except ModuleNotFoundError as error:
             raise _missing("the screen", "textual", "watch", error) from error
 
@@ -131,6 +131,12 @@ def command(
     from deadpeer.cli.watch_daemon import run_daemon
 
     run_daemon(found, every=every, output=output, metrics=address, reread=rules)
+
+
+def _is_on_a_terminal() -> bool:
+    # The screen reads keys from the first, and is drawn on the last.
+    streams = (sys.stdin, sys.stdout, sys.stderr)
+    return all(stream is not None and stream.isatty() for stream in streams)
 
 
 def _metrics_address(text: str) -> tuple[str, int]:

@@ -33,37 +33,18 @@ from deadpeer.cli.watch_lines import (
     who_words,
 )
 from deadpeer.cli.watch_question import Question
-from deadpeer.cli.watch_rules import Rules
 from deadpeer.cli.watch_trail import Trail
 from deadpeer.errors import DeadPeerError
 from deadpeer.host.changes import Change
 from deadpeer.host.listing import Selection
 from deadpeer.host.watching import Watcher
 
-__all__ = ["WatchScreen", "run_screen"]
+__all__ = ["WatchScreen"]
 
 MOST = 200
 """Lines of the table; beyond that, filter."""
 
 GRAPHS = ("silence", "unanswered", "unacknowledged", "rtt")
-
-
-def run_screen(rules: Rules, *, every: float) -> None:
-    """
-    Show the screen until somebody leaves it.
-
-    Args:
-        rules: What to watch.
-        every: Seconds from look to look.
-
-    Raises:
-        ConfigError: What is to be watched is not there.
-        AccessDenied: It may not be looked at.
-        UnsupportedError: The kernel cannot list TCP sockets.
-        KernelRefused: It failed in another way.
-    """
-    with Watcher(rules.selection()) as watcher:
-        WatchScreen(watcher, rules.selection(), every=every).run()
 
 
 class WatchScreen(App[None]):

@@ -1,0 +1,124 @@
+"""``deadpeer watch`` on a terminal that is one: how it is left, however it ends."""
+
+import contextlib
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.neighbours import neighbour
+
+pytestmark = pytest.mark.netns
+
+PATIENCE = 15.0
+OTHER_SCREEN, FIRST_SCREEN = b"\x1b[?1049h", b"\x1b[?1049l"  # of xterm
+
+
+class Terminal:
+    """A terminal on which the watch of a namespace is shown."""
+
+    def __init__(self, child, **elsewhere) -> None:
+        self._ours, self._theirs = pty.openpty()
+        size = struct.pack("HHHH", 40, 140, 0, 0)
+        fcntl.ioctl(self._theirs, termios.TIOCSWINSZ, size)
+        self.modes = self.now()
+        self.seen = b""
+        streams = dict.fromkeys(("stdin", "stdout", "stderr"), self._theirs)
+        command = [sys.executable, "-m", "deadpeer", "watch", "--every", "0.1"]
+        self.process = subprocess.Popen(
+            [*command, "--netns", str(child.pid)],
+            **(streams | elsewhere),
+            start_new_session=True,
+        )
+
+    def now(self):
+        """Return the modes that it is in: whether it is raw, say."""
+        return termios.tcgetattr(self._theirs)
+
+    def shows(self, text: bytes) -> None:
+        """Wait until it has been sent a text."""
+        end = time.monotonic() + PATIENCE
+        while text not in self.seen:
+            assert time.monotonic() < end, self.seen[-500:]
+            self._read(0.1)
+
+    def ends(self) -> int:
+        """Wait for the watch to end; return its exit code."""
+        end = time.monotonic() + PATIENCE
+        while self.process.poll() is None:
+            assert time.monotonic() < end
+            self._read(0.05)
+        while self._read(0):
+            pass
+        return self.process.returncode
+
+    def _read(self, seconds: float) -> bool:
+        ready = bool(select.select([self._ours], [], [], seconds)[0])
+        if ready:
+            self.seen += os.read(self._ours, 1 << 16)
+        return ready
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._ours)
+        os.close(self._theirs)
+
+
+@pytest.fixture
+def child():
+    with neighbour(namespace=True) as made:
+        made.told("a = pair()")
+        yield made
+
+
+@contextlib.contextmanager
+def terminal(child, **elsewhere) -> Iterator[Terminal]:
+    with contextlib.closing(Terminal(child, **elsewhere)) as made:
+        yield made
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_leaves_the_screen_and_the_terminal_is_as_it_was(child, number):
+    with terminal(child) as shown:
+        shown.shows(b"2 connections")
+        assert shown.now() != shown.modes
+        shown.process.send_signal(number)
+
+        assert shown.ends() == 0
+        assert shown.now() == shown.modes
+        assert shown.seen.rindex(FIRST_SCREEN) > shown.seen.rindex(OTHER_SCREEN)
+
+
+def test_a_signal_while_the_screen_is_being_set_up_leaves_it_too(child):
+    with terminal(child) as shown:
+        shown.shows(OTHER_SCREEN)
+        shown.process.terminate()
+
+        assert shown.ends() == 0
+        assert shown.now() == shown.modes
+        assert FIRST_SCREEN in shown.seen
+
+
+@pytest.mark.parametrize("stream", ["stdin", "stderr"])
+def test_there_is_no_screen_without_a_keyboard_or_a_place_to_draw(child, stream):
+    """One without keys could not be left; the other would be drawn into a log."""
+    with (
+        Path(os.devnull).open("r+b") as nowhere,
+        terminal(child, **{stream: nowhere}) as shown,
+    ):
+        child.told("loopback(False); [s.send(b'x') for s in a]")
+        shown.shows(b'"change": "suspect"')
+        shown.process.terminate()
+
+        assert shown.ends() == 0
+        assert OTHER_SCREEN not in shown.seen
