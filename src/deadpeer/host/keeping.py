@@ -21,7 +21,7 @@ from pathlib import Path
 from deadpeer.errors import DeadPeerError
 from deadpeer.kernel import bpf
 from deadpeer.kernel.bpf import Hook
-from deadpeer.kernel.cgroups import Cgroup, is_unified
+from deadpeer.kernel.cgroups import Cgroup, is_there, is_unified
 from deadpeer.kernel.mounts import all_mounts
 from deadpeer.kernel.staging import NewFile, perform, refusal, sweep
 
@@ -71,7 +71,7 @@ class Keeping:
     @property
     def exists(self) -> bool:
         """Whether there is anything of it."""
-        return self.drop_in.exists() or self.pins.exists()
+        return is_there(self.drop_in) or is_there(self.pins)
 
     def holds(self, hooks: Sequence[Hook]) -> bool:
         """

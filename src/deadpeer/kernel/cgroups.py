@@ -9,6 +9,7 @@ Source: Linux cgroups(7), Documentation/admin-guide/cgroup-v2.rst; proc(5) on
 /proc/PID/cgroup.
 """
 
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from deadpeer.errors import AccessDenied, ConfigError, UnsupportedError
 from deadpeer.kernel.mounts import all_mounts
+from deadpeer.kernel.staging import refusal
 
 __all__ = [
     "UNITS",
@@ -25,6 +27,7 @@ __all__ = [
     "cgroup_of",
     "find_cgroup",
     "hierarchy",
+    "is_there",
     "is_unified",
     "processes_in",
 ]
@@ -140,7 +143,7 @@ def find_cgroup(target: str) -> Cgroup:
         UnsupportedError: There are no control groups of version 2.
         AccessDenied: The process may not be looked at.
     """
-    if target.isascii() and target.isdigit() and Path(f"/proc/{target}").exists():
+    if target.isascii() and target.isdigit() and is_there(Path(f"/proc/{target}")):
         return cgroup_of(int(target))
     top = hierarchy()
     if "/" in target:
@@ -192,6 +195,26 @@ def processes_in(cgroup: Cgroup) -> tuple[int, ...]:
     return tuple(found)
 
 
+def is_there(path: Path) -> bool:
+    """
+    Tell whether there is a file of a name that somebody gave; of one too long, no.
+
+    Args:
+        path: Made of that name.
+
+    Raises:
+        AccessDenied: Its folder may not be looked into.
+        KernelRefused: It could not be looked for.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        doing = f"look for {path}"
+        raise refusal(error, doing=doing, remedy="run it with sudo") from error
+
+
 def _is_meant(cgroup: Cgroup, target: str) -> bool:
     last = PurePosixPath(cgroup.name).name
     if not cgroup.is_root and last in (target, f"{target}.service"):
@@ -218,7 +241,7 @@ def _named(name: str, top: Path) -> Cgroup:
             value=name,
         )
     folder = top.joinpath(*parts)
-    if not (folder / "cgroup.procs").exists():
+    if not is_there(folder / "cgroup.procs"):
         raise _absent(name)
     return Cgroup(name="/" + "/".join(parts), folder=folder)
 
