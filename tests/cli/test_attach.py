@@ -12,7 +12,9 @@ from tests.own_cgroups import needs_cgroups, own_cgroup
 
 from deadpeer.cli.root import run
 from deadpeer.host.attach_plans import plan_attach
-from deadpeer.host.attachments import attached, look
+from deadpeer.host.attaching import attach
+from deadpeer.host.attachments import attached, look, opened
+from deadpeer.kernel import bpf
 from deadpeer.kernel.bpf import Hook
 from deadpeer.kernel.cgroups import Cgroup
 
@@ -97,6 +99,22 @@ def test_the_objects_of_json(cgroup, capsys):
     assert [listed[name] for name in ("made", "accepted", "refused")] == [0, 0, 0]
     gone = told(capsys, "detach", cgroup.name, "--yes")
     assert (gone["applied"], gone["before"]) == (True, listed)
+
+
+def test_a_half_of_an_attachment_is_not_told_as_a_whole(cgroup, capsys):
+    attach(plan_attach(cgroup.name, within=20, pin=True))
+    [number] = look(cgroup).ours[Hook.SETSOCKOPT]
+    program = bpf.program_by_id(number)
+    with opened(cgroup) as folder:
+        bpf.detach(program, folder, Hook.SETSOCKOPT)
+    os.close(program)
+    words = "attach", cgroup.name, "--within", "20", "--pin"
+
+    assert "pinned (only in part" in said(capsys, "attach")
+    assert "complete it with attach" in said(capsys, "attach")
+    assert told(capsys, *words)["before"]["whole"] is False
+    assert "takes the place of within 20 s" in said(capsys, *words, "--yes")
+    assert "only in part" not in said(capsys, "attach")
 
 
 def test_detach_shows_first_and_then_takes_off(cgroup, capsys):

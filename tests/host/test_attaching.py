@@ -3,8 +3,10 @@
 import ctypes
 import errno
 import os
+import signal
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -139,6 +141,73 @@ def test_half_of_what_was_wanted_is_not_taken_for_the_whole():
         assert not again.is_done
         assert len(attach(again).programs) == 2
         assert plan_attach(cgroup.name, within=20, pin=True).is_done
+
+
+def killed_before(name: str, nth: int, action) -> None:
+    """Call *action* in a child that is killed before one of its system calls."""
+    calls, real = iter(range(1, 10)), getattr(bpf, name)
+
+    def fatal(*values, **more):
+        if next(calls) == nth:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*values, **more)
+
+    def doomed() -> int:
+        setattr(bpf, name, fatal)  # of the child's copy
+        action()
+        return 0
+
+    assert in_child(doomed) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("before", "call", "nth"),
+    [(None, "attach", 2), ((30, True), "attach", 2), ((20, True), "detach", 1)],
+    ids=["first half", "half of a replacement", "half unpinned"],
+)
+def test_what_a_killed_attach_left_is_told_and_completed_or_removed(before, call, nth):
+    pin = call == "attach"
+    for mended in (attach, detach):
+        with own_cgroup() as cgroup:
+            if before:
+                attach(plan_attach(cgroup.name, within=before[0], pin=before[1]))
+            wanted = partial(plan_attach, cgroup.name, within=20, pin=pin)
+            killed_before(call, nth, lambda wanted=wanted: attach(wanted()))
+            seen = found(cgroup)
+
+            assert seen is not None
+            assert not seen.is_whole
+            assert not wanted().is_done
+            if mended is attach:
+                attach(wanted())
+                whole = found(cgroup)
+                assert whole is not None
+                assert whole.is_whole
+                assert len(whole.programs) == 1 + pin
+                assert wanted().is_done
+            else:
+                detach(plan_detach(cgroup.name))
+                assert look(cgroup).ours == dict.fromkeys(Hook, ())
+
+
+def test_what_a_killed_detach_left_is_told_and_removed():
+    with own_cgroup() as cgroup:
+        attach(plan_attach(cgroup.name, within=20, pin=True))
+        killed_before("detach", 2, lambda: detach(plan_detach(cgroup.name)))
+        seen = found(cgroup)
+
+        assert seen is not None
+        assert not seen.is_whole
+        detach(plan_detach(cgroup.name))
+        assert found(cgroup) is None
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "/" + "x" * 300, "1" * 300, "/x" * 3000])
+def test_a_name_that_is_too_long_is_nobodys(name):
+    with pytest.raises(ConfigError, match="there is no control group"):
+        plan_detach(name)
+    with pytest.raises(ConfigError, match="there is no control group"):
+        plan_attach(name, within=20)
 
 
 def test_programs_of_others_stay_whatever_their_name():

@@ -25,6 +25,7 @@ FREE = (
     " swallows them."
 )
 OUTER = "Where both cover a connection, the outer one's values count."
+MEND = "complete it with attach, or take it off with detach"
 RELOAD = "systemd reads it after: systemctl daemon-reload"
 AFTER_BOOT = "A boot empties the BPF file system: attach again after it."
 
@@ -47,11 +48,9 @@ def plan_lines(plan: Attach) -> Iterator[Text]:
     )
     yield Text(PINNED if plan.pin else FREE)
     if plan.before is not None and not plan.is_done:
-        yield Text(f"This takes the place of {promise(plan.before.terms)}.")
+        yield Text(f"This takes the place of {promise(plan.before)}.")
     for one in plan.relatives:
-        yield Text(
-            f"Also attached to {harmless(one.cgroup)}: {promise(one.terms)}. {OUTER}"
-        )
+        yield Text(f"Also attached to {harmless(one.cgroup)}: {promise(one)}. {OUTER}")
     if plan.others:
         yield Text(f"BPF programs of others that are there, and stay: {plan.others}.")
     yield from map(Text, _kept_lines(plan))
@@ -83,7 +82,7 @@ def detach_lines(plan: Detach) -> Iterator[Text]:
         return
     yield Text(harmless(plan.name), style="bold")
     if plan.before is not None:
-        yield Text(f"  taken off: {promise(plan.before.terms)}")
+        yield Text(f"  taken off: {promise(plan.before)}")
     if plan.keeping is not None:
         yield Text(f"  removed: {plan.keeping.drop_in}, {plan.keeping.pins}")
         yield Text(f"  {RELOAD}")
@@ -102,7 +101,9 @@ def attachment_lines(found: Sequence[Attachment]) -> Iterator[Text]:
     for one in found:
         counts = one.terms.counts
         yield Text(harmless(one.cgroup), style="bold")
-        yield Text(f"  {promise(one.terms)}")
+        yield Text(f"  {promise(one)}")
+        if not one.is_whole:
+            yield Text(f"  {MEND}", style="red")
         yield Text(f"  so far {counts.made} made, {counts.accepted} accepted")
         if counts.swallowed:
             yield Text(f"  programs' own settings swallowed: {counts.swallowed}")

@@ -6,22 +6,25 @@ from typing import Any
 from deadpeer.cli.durations import in_words
 from deadpeer.host.attachments import Attachment
 from deadpeer.host.keeping import Keeping
-from deadpeer.kernel.bpf_terms import Terms
 from deadpeer.kernel.inspection import describe
 
 __all__ = ["attachment_data", "keeping_data", "promise"]
 
+HALF = "only in part, by a change that was broken off"
 
-def promise(terms: Terms) -> str:
+
+def promise(found: Attachment) -> str:
     """
-    Return what is promised, in one line.
+    Return what is promised, and whether that is all there, in one line.
 
     Args:
-        terms: Of an attachment.
+        found: What is attached.
     """
+    terms = found.terms
     within = f"within {in_words(terms.within)}, " if terms.within else ""
     pinned = ", pinned" if terms.pin else ""
-    return f"{within}{describe(terms.effective)}{pinned}"
+    half = "" if found.is_whole else f" ({HALF})"
+    return f"{within}{describe(terms.effective)}{pinned}{half}"
 
 
 def attachment_data(found: Attachment | None) -> dict[str, Any] | None:
@@ -40,6 +43,7 @@ def attachment_data(found: Attachment | None) -> dict[str, Any] | None:
         "settings": asdict(terms.effective),
         "pin": terms.pin,
         "programs": found.programs,
+        "whole": found.is_whole,
         "made": counts.made,
         "accepted": counts.accepted,
         "refused": counts.refused,

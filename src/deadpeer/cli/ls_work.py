@@ -190,7 +190,7 @@ def _attachments_in_words() -> Iterator[str]:
         from deadpeer.cli.attachment_data import promise
 
         for one in found:
-            yield f"attached to {harmless(one.cgroup)}: {promise(one.terms)}"
+            yield f"attached to {harmless(one.cgroup)}: {promise(one)}"
 
 
 def _json_of_this_host(

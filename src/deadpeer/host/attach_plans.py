@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import PurePosixPath
 
 from deadpeer.errors import ConfigError, DeadPeerError, KernelRefused
-from deadpeer.host.attachments import Attachment, attachment_of, look
+from deadpeer.host.attachments import Attachment, attachment_of, hooks_of, look
 from deadpeer.host.keeping import Keeping, Places, keeping_for, why_not_kept
 from deadpeer.kernel.bpf import Hook
 from deadpeer.kernel.bpf_terms import Counts, Terms, encode
@@ -74,15 +74,15 @@ class Attach:
     @property
     def is_done(self) -> bool:
         """Whether just this is attached already, and kept if it can be."""
-        if self.before is None or len(self.before.programs) != len(self.hooks):
-            return False  # one that was killed may have left half of it
+        if self.before is None or not self.before.is_whole:
+            return False
         kept = self.keeping is None or self.keeping.holds(self.hooks)
         return kept and promise_the_same(self.before.terms, self.terms)
 
     @property
     def hooks(self) -> tuple[Hook, ...]:
         """Where programs are attached."""
-        return tuple(Hook) if self.pin else (Hook.SOCK_OPS,)
+        return hooks_of(self.terms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

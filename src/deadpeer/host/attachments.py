@@ -26,6 +26,7 @@ __all__ = [
     "Look",
     "attached",
     "attachment_of",
+    "hooks_of",
     "look",
     "opened",
 ]
@@ -42,11 +43,14 @@ class Attachment:
         cgroup: The cgroup's path, as ``/proc/PID/cgroup`` has it.
         terms: What they promise, with which values, and what they did so far.
         programs: The programs' numbers.
+        is_whole: These are all that the terms ask for, and of one making. If not, a
+            change was broken off in the middle: its command was killed.
     """
 
     cgroup: str
     terms: Terms
     programs: tuple[int, ...]
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +63,7 @@ class Look:
         ours: The numbers of our programs, for each hook.
         others: The numbers of other programs on the same hooks.
         terms: What ours promise; None if there are none.
+        records: The numbers of the maps that ours work by.
         alone: Hooks on which another program sits that allows no company.
     """
 
@@ -66,6 +71,7 @@ class Look:
     ours: dict[Hook, tuple[int, ...]]
     others: tuple[int, ...]
     terms: Terms | None
+    records: frozenset[int]
     alone: tuple[Hook, ...]
 
     @property
@@ -74,7 +80,24 @@ class Look:
         if self.terms is None:
             return None
         programs = tuple(number for hook in Hook for number in self.ours[hook])
-        return Attachment(cgroup=self.cgroup.name, terms=self.terms, programs=programs)
+        there = tuple(hook for hook in Hook for _ in self.ours[hook])
+        return Attachment(
+            cgroup=self.cgroup.name,
+            terms=self.terms,
+            programs=programs,
+            # What is attached at one time shares its record.
+            is_whole=there == hooks_of(self.terms) and len(self.records) == 1,
+        )
+
+
+def hooks_of(terms: Terms) -> tuple[Hook, ...]:
+    """
+    Return where programs are attached that keep some terms.
+
+    Args:
+        terms: What they promise.
+    """
+    return tuple(Hook) if terms.pin else (Hook.SOCK_OPS,)
 
 
 def attached(top: Path | None = None) -> tuple[Attachment, ...]:
@@ -96,7 +119,7 @@ def attached(top: Path | None = None) -> tuple[Attachment, ...]:
     """
     top = hierarchy() if top is None else top
     # A host has few programs, and may have thousands of cgroups.
-    if not any(_is_keeper(number) for number in bpf.program_ids()):
+    if not any(_has_our_name(number) for number in bpf.program_ids()):
         return ()
     found = filter(None, map(attachment_of, all_cgroups(top)))
     return tuple(sorted(found, key=lambda one: one.cgroup))
@@ -139,13 +162,16 @@ def look(cgroup: Cgroup) -> Look:
     others: list[int] = []
     alone: list[Hook] = []
     terms = None
+    records: set[int] = set()
     with opened(cgroup) as descriptor:
         for hook in Hook:
             numbers, flags = bpf.attached_ids(descriptor, hook)
             known = {number: _terms_of(number, hook) for number in numbers}
             ours[hook] = tuple(n for n in numbers if known[n] is not None)
             others += [n for n in numbers if known[n] is None]
-            terms = terms or next(filter(None, known.values()), None)
+            for record, promised in filter(None, known.values()):
+                terms = terms or promised
+                records.add(record)
             if numbers and not flags & bpf.MULTI:
                 alone.append(hook)
     return Look(
@@ -153,6 +179,7 @@ def look(cgroup: Cgroup) -> Look:
         ours=ours,
         others=tuple(others),
         terms=terms,
+        records=frozenset(records),
         alone=tuple(alone),
     )
 
@@ -183,9 +210,9 @@ def opened(cgroup: Cgroup) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _is_keeper(number: int) -> bool:
+def _has_our_name(number: int) -> bool:
     try:
-        return _info(number).name == KEEPER
+        return _info(number).name in NAMES.values()
     except KernelRefused:
         return False  # it was unloaded meanwhile
 
@@ -198,8 +225,8 @@ def _info(number: int) -> bpf.ProgramInfo:
         os.close(program)
 
 
-def _terms_of(number: int, hook: Hook) -> Terms | None:
-    """Return what a program of ours promises; None if it is none of ours."""
+def _terms_of(number: int, hook: Hook) -> tuple[int, Terms] | None:
+    """Return the record of a program of ours, and what it says; None of another's."""
     try:
         info = _info(number)
     except KernelRefused:
@@ -216,7 +243,7 @@ def _terms_of(number: int, hook: Hook) -> Terms | None:
         with suppress(KernelRefused):
             found = _record(number_of_map)
             if found is not None:
-                return found
+                return number_of_map, found
     return None
 
 
