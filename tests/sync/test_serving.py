@@ -1,6 +1,7 @@
 """A server with a thread for each peer, and who is online."""
 
 import threading
+import time
 
 import pytest
 from tests.sync.stories import QUICK, WAIT, Doing, wait_until
@@ -155,3 +156,24 @@ def test_coroutine_functions_are_refused():
     for arguments in ({"handler": handler}, {"on_message": handler}):
         with pytest.raises(ConfigError, match="coroutine"):
             serve_peers(host=HOST, port=0, **arguments)
+
+
+def test_handlers_that_close_their_server_are_not_waited_for_and_wait_for_its_end():
+    def close(peer):
+        with server:
+            both.wait()
+        closed.append(peer.error.reason)
+
+    both = threading.Barrier(2)
+    closed: list[str] = []
+    server = serve_peers(close, HOST, 0)
+    began = time.monotonic()
+    peers = [connect_peer(HOST, server.port) for _ in range(2)]
+    for peer in peers:
+        peer.wait_closed(WAIT)
+        assert isinstance(peer.error, PeerClosed)
+        assert peer.error.reason == "going-away"
+    server.serve_forever()
+    wait_until(lambda: len(closed) == 2)
+    assert time.monotonic() - began < 4, "less than a close may take"
+    assert closed == ["going-away"] * 2

@@ -15,6 +15,7 @@ from deadpeer.core.detectors.base import Detector
 from deadpeer.core.events import Change
 from deadpeer.core.limits import Limits
 from deadpeer.policy.heartbeat import Heartbeat
+from deadpeer.policy.keepalive import require_seconds
 from deadpeer.sync.background import Background, background
 from deadpeer.sync.blocks import ClosedAtTheEnd
 from deadpeer.sync.callbacks import for_threads, require_plain
@@ -25,6 +26,7 @@ from deadpeer.sync.registry import Registry
 __all__ = ["Server", "serve_peers"]
 
 Handler = Callable[[Connection], object]
+Running = dict[int, "asyncio.Future[None]"]  # by the identifiers of threads
 
 
 class Server(ClosedAtTheEnd):
@@ -34,14 +36,18 @@ class Server(ClosedAtTheEnd):
     Args:
         background: Where it lives.
         inner: The server there.
+        running: Which threads run its handlers, and what says that one is over.
 
     Attributes:
         registry: Who is online.
     """
 
-    def __init__(self, background: Background, inner: AioServer) -> None:
+    def __init__(
+        self, background: Background, inner: AioServer, running: Running
+    ) -> None:
         super().__init__(background)
         self._inner = inner
+        self._running = running
         self.registry = Registry(background, inner.registry)
         background.house(self)
         background.servers.add(self)
@@ -75,6 +81,9 @@ class Server(ClosedAtTheEnd):
         """
         Accept no more, say goodbye to every peer, and wait for the handlers.
 
+        A handler may call it; it is not waited for then. While it is being closed,
+        another call waits for the same.
+
         Args:
             within: Seconds for all of that; then connections are aborted, and
                 handlers left to find that out.
@@ -84,7 +93,9 @@ class Server(ClosedAtTheEnd):
             LocalProtocolError: This is a callback or runs inside an event loop,
                 which must not wait; nothing was closed.
         """
-        self._background.call(partial(self.leave, within))
+        require_seconds("within", within, zero=True)
+        asking = self._running.get(threading.get_ident())
+        self._background.call(partial(self.leave, within, asking))
 
     # What the background asks.
 
@@ -92,13 +103,19 @@ class Server(ClosedAtTheEnd):
         """Return the descriptors of its sockets, for a child of fork."""
         return [sock.fileno() for sock in self._inner.sockets]
 
-    async def leave(self, within: float) -> None:
+    async def leave(
+        self, within: float, asking: "asyncio.Future[None] | None" = None
+    ) -> None:
         """
         Close on the loop, as ``close`` and the interpreter's end have it.
 
         Args:
             within: Seconds for all of its peers.
+            asking: What ends the wait for the handler that asks for this.
         """
+        if asking is not None:
+            # Once all are told goodbye: a handler that is over says another one.
+            asyncio.get_running_loop().call_soon(_settle, asking, None)
         try:
             await self._inner.close(within=within)
         finally:
@@ -164,8 +181,9 @@ def serve_peers(
     """
     require_plain("handler", handler, "peer")
     home = background()
+    running: Running = {}
     server = aio_serve_peers(
-        None if handler is None else in_a_thread(home, handler),
+        None if handler is None else in_a_thread(home, handler, running),
         host,
         port,
         path=path,
@@ -178,17 +196,17 @@ def serve_peers(
         **more,
     )
     return home.call(
-        partial(_started, home, server),
+        partial(_started, home, server, running),
         rescue=lambda server: home.spawn(server.leave(0.0)),
     )
 
 
-async def _started(home: Background, server: AioServer) -> Server:
-    return Server(home, await server)
+async def _started(home: Background, server: AioServer, running: Running) -> Server:
+    return Server(home, await server, running)
 
 
 def in_a_thread(
-    home: Background, handler: Handler
+    home: Background, handler: Handler, running: Running
 ) -> Callable[[AioConnection], Awaitable[None]]:
     """
     Return a handler for the loop, which waits for a thread that runs the other.
@@ -196,6 +214,7 @@ def in_a_thread(
     Args:
         home: Where the connections live.
         handler: What to run.
+        running: Where it is noted which thread runs one.
     """
 
     async def handle(inner: AioConnection) -> None:
@@ -204,12 +223,15 @@ def in_a_thread(
 
         def run() -> None:
             failed: Exception | None = None
+            running[threading.get_ident()] = ended
             try:
                 handler(peer)
             except Exception as error:  # noqa: BLE001 - told by the server
                 failed = error
             except SystemExit:  # ends a thread, here as everywhere
                 pass
+            finally:
+                del running[threading.get_ident()]
             home.tell(_settle, ended, failed)
 
         threading.Thread(target=run, name=f"peer {peer.peer}", daemon=True).start()
