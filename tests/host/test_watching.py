@@ -1,15 +1,22 @@
 """Watching real connections, in namespaces of the test's own: what is found out."""
 
+import time
+
 import pytest
 from tests.neighbours import neighbour
 
 from deadpeer.errors import ConfigError
-from deadpeer.host.changes import ChangeKind
+from deadpeer.host.changes import Change, ChangeKind, DeathReason
 from deadpeer.host.learning import LONGEST_WAIT
 from deadpeer.host.listing import Selection
 from deadpeer.host.watching import RESCAN, ROUND, Watcher
+from deadpeer.kernel.diag import Diag
+from deadpeer.kernel.namespaces import find_namespace, in_namespace
+from deadpeer.kernel.timeout_counter import TimeoutCounter
 
 pytestmark = pytest.mark.netns
+
+PATIENCE = 15.0
 
 KEPT = (
     "[s.setsockopt(*o) for s in {0}"
@@ -155,3 +162,32 @@ def test_another_promise_judges_all_anew(child, clock):
 
         assert {made.about.judgement.protected
                 for made in watched(watcher).values()} == {False}  # fmt: skip
+
+
+def test_one_that_the_kernel_gives_up_during_a_look_was_not_reset(
+    child, clock, monkeypatch
+):
+    """It is among those that are seen, and counted by the time they are shown."""
+    child.told("[s.setsockopt(6, 18, 2000) for s in a]")
+    counter = in_namespace(find_namespace(str(child.pid)), TimeoutCounter)
+    dump, end = Diag.dump, time.monotonic() + PATIENCE
+    told: list[Change] = []
+
+    def overtaken(diag, **which):
+        seen = dump(diag, **which)
+        while counter.read() != 2:
+            assert time.monotonic() < end
+            time.sleep(0.01)  # for the kernel's timer, which nobody announces
+        return seen
+
+    with Watcher(Selection(netns=(str(child.pid),)), clock=clock) as watcher:
+        watcher.look()
+        child.told("loopback(False); [s.send(b'x') for s in a]")
+        while [change.kind for change in told] != [ChangeKind.SUSPECT] * 2:
+            assert time.monotonic() < end
+            told += watcher.look()
+        monkeypatch.setattr(Diag, "dump", overtaken)
+        ends = looks(watcher, clock, 2)
+    counter.close()
+
+    assert [change.reason for change in ends] == [DeathReason.TIMED_OUT] * 2

@@ -84,8 +84,8 @@ class Sampler:
             namespace: Its number.
             rows: Its connections, by cookie.
             now: Seconds, on any clock that runs evenly.
-            timeouts: How many connections its kernel has given up so far; None if
-                that cannot be read.
+            timeouts: How many connections its kernel had given up when the rows were
+                as they are (see ``unmoved``); None if that is not known.
             is_whole: Whether rows may be missing that were there all the time: then
                 none is taken for gone.
         """
@@ -100,7 +100,7 @@ class Sampler:
             if self._is_match(rows[cookie]):
                 space.add(cookie, was_there=not self._has_begun)
         space.suspect(now)
-        if timeouts is not None and is_whole:
+        if is_whole:
             # Else those that it counts are taken for gone in a later look.
             space.timeouts = timeouts
 

@@ -10,7 +10,9 @@ not told from an orderly end.
 How a suspect one ended, the counters of its namespace tell: the kernel counts
 connections that it gave up. If it counted at least as many as are gone, all of them
 timed out; if none, they were reset; else it is not known which was which. The kernel
-counts those that nobody watches too, so they count among those that are gone.
+counts those that nobody watches too, so they count among those that are gone. The
+count is that of the very moment of the look, or none (``unmoved``): one that is given
+up around a look is counted when it is missing, neither before nor after.
 
 Source: Linux net/ipv4/tcp_timer.c, tcp_write_err(), LINUX_MIB_TCPABORTONTIMEOUT.
 """

@@ -37,7 +37,7 @@ from deadpeer.kernel.namespaces import (
 from deadpeer.kernel.owners import Holder
 from deadpeer.kernel.sysctl.values import effective_defaults
 from deadpeer.kernel.tcp_info import CONNECTED
-from deadpeer.kernel.timeout_counter import TimeoutCounter
+from deadpeer.kernel.timeout_counter import TimeoutCounter, unmoved
 
 __all__ = ["Watcher"]
 
@@ -146,8 +146,7 @@ class Watcher:
             self._find_spaces(self._selection)
         within = self._selection.within
         for number, space in self._spaces.items():
-            rows, is_whole = space.rows()
-            timeouts = space.counter.read()
+            (rows, is_whole), timeouts = space.look()
             self.sampler.see(
                 number, rows, now=began, timeouts=timeouts, is_whole=is_whole
             )
@@ -230,17 +229,21 @@ class _Space:
         self.reread_at = -math.inf
         self.judge = Judge(effective_defaults(), within=within)
         with ExitStack() as undo:
-            self.counter = TimeoutCounter()
-            undo.callback(self.counter.close)
+            self._counter = TimeoutCounter()
+            undo.callback(self._counter.close)
             self._diag = Diag()
             undo.pop_all()
 
     def close(self) -> None:
         """Let go of it."""
         self._diag.close()
-        self.counter.close()
+        self._counter.close()
 
-    def rows(self) -> tuple[dict[bytes, DiagRow], bool]:
+    def look(self) -> tuple[tuple[dict[bytes, DiagRow], bool], int | None]:
+        """Return its connections, and how many the kernel had given up by then."""
+        return unmoved(self._counter.read, self._rows)
+
+    def _rows(self) -> tuple[dict[bytes, DiagRow], bool]:
         """Return its connections by cookie, and whether the kernel vouches for all."""
         dump = self._diag.dump(states=STATES, protocols=(TCP,))
         return {row[4][COOKIE_AT:]: row for row in dump.rows}, dump.is_whole

@@ -9,14 +9,19 @@ tcp_write_err(), LINUX_MIB_TCPABORTONTIMEOUT.
 """
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
+from typing import TypeVar
 
-__all__ = ["TimeoutCounter", "given_up"]
+__all__ = ["TimeoutCounter", "given_up", "unmoved"]
 
 PATH = "/proc/thread-self/net/netstat"
 NAME = b"TCPAbortOnTimeout"
 MOST = 1 << 16  # bytes; there are some thousand
+ATTEMPTS = 3
+
+T = TypeVar("T")
 
 
 class TimeoutCounter:
@@ -45,6 +50,38 @@ class TimeoutCounter:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def unmoved(
+    read: Callable[[], int | None], look: Callable[[], T]
+) -> tuple[T, int | None]:
+    """
+    Look at connections, and return what was seen with the count that belongs to it.
+
+    A look takes its time: one that the kernel gives up meanwhile is counted, and may
+    have been seen before, or be missing. A count that is the same before and after
+    has counted those that are missing, and none that was seen. If it moved, the look
+    is taken again; if it moves each time, none belongs to the last look.
+
+    Args:
+        read: Reads the counter.
+        look: Takes a look.
+
+    Returns:
+        What was seen, and how many were given up by then; None if that is not known.
+
+    Source: Linux net/ipv4/tcp_timer.c, tcp_write_err(): a connection is taken out of
+    the tables first, and counted by the next statement.
+    """
+    before = read()
+    for _ in range(ATTEMPTS):
+        seen, after = look(), read()
+        if after == before:
+            break
+        before = after
+    else:
+        after = None
+    return seen, after
 
 
 def given_up(netstat: bytes) -> int | None:
