@@ -130,23 +130,46 @@ def test_probes_are_turned_on_and_put_back():
     asyncio.run(main())
 
 
-def test_a_socket_that_probes_more_often_goes_on_doing_so():
+def test_a_watch_that_is_not_started_has_changed_nothing():
     async def main():
         with pair() as (near, _):
-            near.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            near.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 3)
-            async with watch(near, within=30):
-                assert inspect(near).keepalive.idle == 3
+            watching = watch(near, within=30)
+            assert watching.can_see_idle
+            near.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 55)
+            before = inspect(near).keepalive
+            assert before.on is False
+            watching.start()
+            assert inspect(near).keepalive.interval == 2
+            watching.stop()
+            assert inspect(near).keepalive == before
 
     asyncio.run(main())
 
 
-def test_the_settings_of_a_socket_that_does_not_probe_count_for_nothing():
+def test_a_start_that_is_refused_may_be_tried_again():
     async def main():
         with pair() as (near, _):
+            watching = watch(near, within=30)
+            with no_descriptor_left(), pytest.raises(KernelRefused):
+                async with watching:
+                    pytest.fail("nobody could look")
+            assert watching.state is State.CONNECTING
+            async with watching:
+                assert inspect(near).keepalive.on
+
+    asyncio.run(main())
+
+
+# A socket that probes more often goes on doing so; the settings of one that does not
+# probe count for nothing.
+@pytest.mark.parametrize(("probes", "idle"), [(1, 3), (0, 17)])
+def test_what_a_socket_probes_by_already_is_kept_if_it_is_quicker(probes, idle):
+    async def main():
+        with pair() as (near, _):
+            near.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, probes)
             near.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 3)
             async with watch(near, within=30):
-                assert inspect(near).keepalive.idle == 17
+                assert inspect(near).keepalive.idle == idle
 
     asyncio.run(main())
 
@@ -164,12 +187,16 @@ def test_a_goodbye_from_both_sides_is_no_death():
     asyncio.run(main())
 
 
-def test_a_descriptor_that_is_another_sockets_now_is_watched_no_more():
+@pytest.mark.parametrize("started", [True, False])
+def test_a_descriptor_that_is_another_sockets_now_is_watched_no_more(started):
     async def main():
         with pair() as (near, _), pair() as (other, _):
             watching = watch(near.fileno(), heartbeat=QUICK)
-            watching.start()
+            if started:
+                watching.start()
             os.dup2(other.fileno(), near.fileno())
+            if not started:
+                watching.start()
             async with asyncio.timeout(WAIT):
                 assert await watching.wait_dead() is None
             assert not inspect(other).keepalive.on
@@ -345,6 +372,8 @@ def test_what_cannot_be_watched_is_refused_and_left_as_it_was():
                 watch(near, within=30, heartbeat=QUICK)
             with pytest.raises(ConfigError, match="as fast as"):
                 watch(near, within=2)
+            with pytest.raises(ConfigError, match="idle"):
+                watch(near, heartbeat=Heartbeat(interval=50_000, timeout=10_000))
             with pytest.raises(UnsupportedError):
                 watch(server, within=30)
             with pytest.raises(NotTcp):

@@ -154,9 +154,11 @@ def test_a_guard_is_stopped_at_the_end_of_its_block_although_that_was_interrupte
 
 
 @needs_linux
-def test_a_watch_that_was_interrupted_while_it_was_made_has_set_nothing():
+@pytest.mark.parametrize("doing", ["watch", "__enter__"])
+def test_a_watch_that_was_interrupted_while_it_began_leaves_nothing_set(doing):
     out = run(
         INTERRUPTING
+        + f"doing = {doing!r}"
         + textwrap.dedent(
             """
             def probes():
@@ -164,10 +166,14 @@ def test_a_watch_that_was_interrupted_while_it_was_made_has_set_nothing():
 
             server = socket.create_server(("127.0.0.1", 0))
             near = socket.create_connection(server.getsockname())
-            interrupting = Doing(interrupt_in, "watch", "wait")
+            made = watch(near, within=30)
+            interrupting = Doing(interrupt_in, doing, "wait")
             home.tell(gate.wait)
             try:
-                watch(near, within=30)
+                if doing == "watch":
+                    watch(near, within=30)
+                else:
+                    made.__enter__()
             except KeyboardInterrupt:
                 gate.set()
             interrupting.outcome()

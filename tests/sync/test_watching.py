@@ -156,7 +156,9 @@ def test_a_reset_that_nobody_reads_is_told_to_a_callback_and_to_who_waits():
 
 def test_probes_are_turned_on_and_put_back_and_a_descriptor_will_do(ends):
     near, _ = ends
-    with watch(near.fileno(), within=30) as watching:
+    unstarted = watch(near.fileno(), within=30)
+    assert not inspect(near).keepalive.on
+    with unstarted as watching:
         assert inspect(near).keepalive.on
         assert watching.heartbeat == Heartbeat.within(30)
         assert watching.state is State.ALIVE

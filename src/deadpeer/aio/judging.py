@@ -68,7 +68,11 @@ class Judging:
     async def __aenter__(self) -> Self:
         self._require_fresh()
         await self._reporter.enter()
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            await self._reporter.leave(None, None, None)
+            raise
         return self
 
     async def __aexit__(

@@ -12,6 +12,7 @@ is found; a stopped or hung program is not, since its kernel goes on answering.
 That takes a question to the program: see ``guard``.
 """
 
+import contextlib
 import select
 import socket
 from collections.abc import Callable
@@ -30,9 +31,11 @@ from deadpeer.errors import (
     ConfigError,
     DeadPeerError,
     KernelRefused,
+    NotTcp,
     PeerDead,
     UnsupportedError,
 )
+from deadpeer.kernel.current_platform import this_platform
 from deadpeer.kernel.inspection import inspect
 from deadpeer.kernel.options import Applied, apply
 from deadpeer.kernel.sockets import borrowed, identity, peer_name
@@ -55,6 +58,8 @@ def watch(
     """
     Return a watch over a connection whose bytes are not ours; not started yet.
 
+    Until it is started nothing is changed on the connection.
+
     A death is known within ``interval + timeout`` of the last packet heard, and
     where data is in flight within *timeout* of it plus about two retransmission
     timeouts, since one lost packet proves nothing. The kernel is asked four
@@ -72,8 +77,8 @@ def watch(
         heartbeat: After how much silence the kernel has to ask, and how long
             it may go unanswered. Give this or *within*.
         within: Seconds until a death is known.
-        probe: Whether to turn keepalive on as the heartbeat needs it; what was
-            there is put back at the end. Without it, and with keepalive off,
+        probe: Whether to turn keepalive on as the heartbeat needs it, from the start
+            on; what was there is put back at the end. Without it, and with keepalive off,
             an idle peer's death is not seen: ``can_see_idle`` tells.
         on_dead: Called with the verdict, in place of raising it; a plain function.
         on_change: The same, with each change of state.
@@ -83,8 +88,7 @@ def watch(
             kernel cannot probe so fast, or a callback is a coroutine function.
         NotTcp: That is no open TCP socket.
         UnsupportedError: This system's kernel tells nothing that we can read.
-        KernelRefused: No descriptor is left, or the kernel refused the probes.
-        AccessDenied: A privilege is missing.
+        KernelRefused: No descriptor is left.
         LocalProtocolError: There is no running event loop.
     """
     return Watch(
@@ -110,8 +114,7 @@ class Watch(Judging):
         ConfigError: The kernel cannot probe so fast.
         NotTcp: That is no open TCP socket.
         UnsupportedError: This system's kernel tells nothing that we can read.
-        KernelRefused: No descriptor is left, or the kernel refused the probes.
-        AccessDenied: A privilege is missing.
+        KernelRefused: No descriptor is left.
         LocalProtocolError: There is no running event loop.
     """
 
@@ -126,6 +129,7 @@ class Watch(Judging):
         self._warden: Warden = warden_of(loop_for(self._word))
         self._onlooker = Onlooker(heartbeat, now=self._warden.clock())
         self._reporter = reporter
+        self._wanted: Keepalive | None = None
         self._applied: Applied | None = None
         self._who = b""
         self._simulated = _simulation(connection)
@@ -143,23 +147,34 @@ class Watch(Judging):
                     option="TCP_INFO",
                     platform="",
                 )
-            before = inspect(sock).keepalive
-            wanted = _tightened(probing(self.heartbeat), before) if probe else None
-            self.can_see_idle = probe or bool(before.on)
-        if wanted is not None:
-            self._applied = apply(self._connection, wanted)
+            self.can_see_idle = probe or bool(inspect(sock).keepalive.on)
+        if probe:
+            self._wanted = probing(self.heartbeat)
+            self._wanted.in_units(this_platform())  # what it takes is told here
 
     # The life of a watch.
 
     def start(self) -> None:
         """
-        Begin to look.
+        Turn keepalive on, and begin to look.
 
         Raises:
             LocalProtocolError: It was started before.
+            UnsupportedError: This kind of socket takes no such settings.
+            KernelRefused: No descriptor is left, or the kernel refused the probes.
+            AccessDenied: A privilege is missing.
         """
         self._require_fresh()
+        if self._wanted is not None:
+            self._applied = self._have_probed(self._wanted)
         self._report(self._onlooker.opened(now=self._warden.clock()))
+
+    def _have_probed(self, wanted: Keepalive) -> Applied | None:
+        with contextlib.suppress(NotTcp), borrowed(self._connection) as sock:
+            if identity(sock) == self._who:
+                before = inspect(sock).keepalive
+                return apply(self._connection, _tightened(wanted, before))
+        return None  # it was closed meanwhile, which the first look tells
 
     def stop(self, reason: str = "") -> None:
         """

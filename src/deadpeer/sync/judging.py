@@ -54,6 +54,10 @@ class Judging:
 
         Raises:
             LocalProtocolError: It was started before.
+            KernelRefused: A watch found no descriptor left, or the kernel refused
+                the probes.
+            UnsupportedError: This kind of socket takes none.
+            AccessDenied: A privilege is missing.
         """
         self._background.ask(self._aio.start)
 
@@ -67,7 +71,12 @@ class Judging:
         self._background.ask(self._aio.stop, reason)
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException as error:
+            if not isinstance(error, Exception):  # interrupted, and begun perhaps
+                self._background.tell(self._aio.stop)
+            raise
         return self
 
     def __exit__(

@@ -12,6 +12,7 @@ What is judged is the kernel's evidence alone: see ``deadpeer.aio.watching``.
 import contextlib
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from deadpeer.aio.watching import Watch as AioWatch
@@ -39,6 +40,8 @@ def watch(
     """
     Return a watch over a connection whose bytes are not ours; not started yet.
 
+    Until it is started nothing is changed on the connection.
+
     When and what it sees: see ``deadpeer.aio.watch``. A dead peer's socket is
     shut down, which wakes whoever waits in it; closing it is left to its owner.
 
@@ -48,8 +51,8 @@ def watch(
         heartbeat: After how much silence the kernel has to ask, and how long
             it may go unanswered. Give this or *within*.
         within: Seconds until a death is known.
-        probe: Whether to turn keepalive on as the heartbeat needs it; what was
-            there is put back at the end. Without it, and with keepalive off,
+        probe: Whether to turn keepalive on as the heartbeat needs it, from the start
+            on; what was there is put back at the end. Without it, and with keepalive off,
             an idle peer's death is not seen: ``can_see_idle`` tells.
         on_dead: Called with the verdict, in place of raising it. On the background
             thread, as *on_change*: they must not block.
@@ -60,37 +63,22 @@ def watch(
             kernel cannot probe so fast, or a callback is a coroutine function.
         NotTcp: That is no open TCP socket.
         UnsupportedError: This system's kernel tells nothing that we can read.
-        KernelRefused: No descriptor is left, or the kernel refused the probes.
-        AccessDenied: A privilege is missing.
+        KernelRefused: No descriptor is left.
         LocalProtocolError: The interpreter is ending.
     """
     require_verdict_callbacks(on_dead=on_dead, on_change=on_change)
     home = background()
     watched = Watched(connection)
-    made: list[AioWatch] = []
-
-    def make() -> None:
-        made.append(
-            aio_watch(
-                watched,
-                heartbeat=heartbeat,
-                within=within,
-                probe=probe,
-                on_dead=on_dead,
-                on_change=on_change,
-            )
-        )
-
-    def undo() -> None:
-        for one in made:
-            one.stop()
-
-    try:
-        home.ask(make)
-        return Watch(home, made[0], watched, raises=on_dead is None)
-    except BaseException:  # interrupted: what was set on the socket is put back
-        home.tell(undo)
-        raise
+    make = partial(
+        aio_watch,
+        watched,
+        heartbeat=heartbeat,
+        within=within,
+        probe=probe,
+        on_dead=on_dead,
+        on_change=on_change,
+    )
+    return Watch(home, home.ask(make), watched, raises=on_dead is None)
 
 
 class Watched:
