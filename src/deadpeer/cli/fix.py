@@ -11,6 +11,7 @@ from rich.text import Text
 
 from deadpeer.cli.durations import SECONDS
 from deadpeer.cli.harmless import harmless
+from deadpeer.cli.names import FileName
 from deadpeer.cli.outcomes import (
     carried_out,
     change_words,
@@ -53,7 +54,7 @@ SCHEMA = "deadpeer-fix/1"
 )
 @click.option(
     "--record",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FileName(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Where the record of the old values goes.",
 )

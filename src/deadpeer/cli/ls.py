@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 import click
 
 from deadpeer.cli.durations import SECONDS
+from deadpeer.cli.names import FILE
 from deadpeer.cli.selecting import Where, selecting
 from deadpeer.cli.shared_options import JSON
 from deadpeer.host.verdicts import WITHIN, Verdict
@@ -49,13 +50,13 @@ EXIT_FOUND = 20
 )
 @click.option(
     "--record",
-    type=click.Path(dir_okay=False),
+    type=FILE,
     metavar="FILE",
     help="Also write all that was seen to FILE.",
 )
 @click.option(
     "--replay",
-    type=click.Path(dir_okay=False),
+    type=FILE,
     metavar="FILE",
     help="Show what a recording holds, not this host.",
 )

@@ -7,6 +7,7 @@ import click
 
 from deadpeer.cli.durations import SECONDS
 from deadpeer.cli.lab_options import SETTINGS, refuse_together
+from deadpeer.cli.names import FILE
 from deadpeer.cli.run_log import RunLog
 from deadpeer.cli.shared_options import ALLOW_STALLED_READER, RTT
 from deadpeer.errors import KernelRefused
@@ -67,7 +68,7 @@ class NotFound(click.ClickException):
     "--log",
     "log_path",
     metavar="FILE",
-    type=click.Path(dir_okay=False),
+    type=FILE,
     help="Tell it in this file, at its end, and not on stderr.",
 )
 @click.option(

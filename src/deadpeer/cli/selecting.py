@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from deadpeer.cli.names import NAME
 from deadpeer.host.verdicts import WITHIN
 
 if TYPE_CHECKING:  # a listing of very many has no time for what it does not use
@@ -22,6 +23,7 @@ OPTIONS = (
     click.option(
         "--process",
         "processes",
+        type=NAME,
         multiple=True,
         metavar="NAME",
         help="Of processes of this name; * and ? stand for anything.",
@@ -29,12 +31,14 @@ OPTIONS = (
     click.option(
         "--user",
         "users",
+        type=NAME,
         multiple=True,
         metavar="USER",
         help="Of this user's processes.",
     ),
     click.option(
         "--netns",
+        type=NAME,
         multiple=True,
         metavar="NAME|all",
         help="In this network namespace (a name, a process or a path), or in all.",

@@ -7,6 +7,7 @@ from typing import Any
 import click
 from rich.text import Text
 
+from deadpeer.cli.names import FileName
 from deadpeer.cli.outcomes import (
     carried_out,
     change_words,
@@ -28,7 +29,7 @@ SCHEMA = "deadpeer-undo/1"
 
 
 @click.command()
-@click.argument("record", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("record", type=FileName(dir_okay=False, path_type=Path))
 @click.option(
     "--force", is_flag=True, help="Put back also what somebody has changed since."
 )

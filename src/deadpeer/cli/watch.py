@@ -5,6 +5,7 @@ import sys
 import click
 
 from deadpeer.cli.durations import SECONDS
+from deadpeer.cli.names import FILE, NAME
 from deadpeer.cli.selecting import Where, selecting
 from deadpeer.cli.watch_rules import Rules, read_rules
 from deadpeer.errors import MissingExtra
@@ -43,7 +44,7 @@ LONGEST_EVERY = 3600.0
 )
 @click.option(
     "--output",
-    type=click.Path(dir_okay=False),
+    type=FILE,
     metavar="FILE",
     help="Add the lines to FILE, which SIGHUP opens anew.",
 )
@@ -64,13 +65,14 @@ LONGEST_EVERY = 3600.0
 )
 @click.option(
     "--metrics",
+    type=NAME,
     metavar="[HOST]:PORT",
     help="Serve metrics for Prometheus there.",
 )
 @click.option(
     "--rules",
     "rules_file",
-    type=click.Path(dir_okay=False),
+    type=FILE,
     metavar="FILE",
     help="Take rules from a TOML file, which SIGHUP reads again.",
 )
