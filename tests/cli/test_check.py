@@ -388,7 +388,7 @@ WRONG = {
     "::1:80": (2, "without brackets"),
     "localhost:0": (2, "has no port"),
     # Names that no server is asked for.
-    "[fe80::1%nowhere0]:80": (2, "the name 'fe80::1%nowhere0' is not known"),
+    "[fe80::1%nowhere0]:80": (2, "the name 'fe80::1%nowhere0' is not known: Name"),
     f"{'x' * 64}.invalid:80": (2, "has no host name: 'xxxx"),
     "1 --within 0": (2, "within=0.0 is not a duration"),
     "1 --timeout -1": (2, "timeout=-1.0 is not a duration"),

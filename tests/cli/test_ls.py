@@ -384,6 +384,11 @@ def test_a_file_without_end_is_refused(capsys, monkeypatch):
     assert "no recording" in capsys.readouterr().err
 
 
+def test_a_recording_that_does_not_fit_is_named(capsys):
+    assert run(["ls", "--replay", str(RECORDING), "--record", "/dev/full"]) == 1
+    assert "/dev/full: No space left" in capsys.readouterr().err
+
+
 def test_a_recording_that_is_not_there(capsys, tmp_path):
     assert run(["ls", "--replay", str(tmp_path / "none")]) == 1
     assert "No such file" in capsys.readouterr().err

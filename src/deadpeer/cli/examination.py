@@ -224,7 +224,7 @@ def _connected(address: Address, timeout: float) -> socket.socket:
         return socket.create_connection((address.host, address.port), timeout)
     except socket.gaierror as error:
         raise ConfigError(
-            f"the name {address.host!r} is not known: {error}",
+            f"the name {address.host!r} is not known: {error.strerror}",
             hint="check the name, or give the address",
             field="target",
             value=str(address),

@@ -132,10 +132,14 @@ def _record(listing: Listing, path: str) -> None:
 
     data = encode_snapshot(listing.snapshot)
     number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE)
-    with os.fdopen(number, "wb") as file:
-        if stat.S_ISREG(os.fstat(number).st_mode):  # and not /dev/null, or a pipe
-            os.fchmod(number, PRIVATE)
-        file.write(data)
+    try:
+        with os.fdopen(number, "wb") as file:
+            if stat.S_ISREG(os.fstat(number).st_mode):  # and not /dev/null, or a pipe
+                os.fchmod(number, PRIVATE)
+            file.write(data)
+    except OSError as error:
+        # Else it would not say what is full: it might be where the listing goes.
+        raise OSError(error.errno, error.strerror, path) from error
 
 
 def _print(listing: Listing, order: Order) -> None:
