@@ -8,15 +8,13 @@ import queue
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 import urllib.request
 from typing import Any
 
 import pytest
-from tests.cli.guarded import GUARDED
+from tests.cli.watched import GUARDED, pull_the_cable_under_load, watching
 from tests.neighbours import as_nobody, neighbour
 
 # Imported here: an unprivileged child may not be able to read the files.
@@ -25,80 +23,6 @@ import deadpeer.cli.watch_daemon  # noqa: F401
 from deadpeer.cli.root import run
 
 pytestmark = pytest.mark.netns
-
-PATIENCE = 20.0  # seconds; what is waited for takes three at most
-
-
-class Daemon:
-    """A watch of a namespace, as a process."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self.process = process
-        self.begun = self.metrics = ""
-        self.lines: queue.Queue[str] = queue.Queue()
-        self.messages: queue.Queue[str] = queue.Queue()
-        for stream, to in (
-            (process.stdout, self.lines),
-            (process.stderr, self.messages),
-        ):
-            if stream is None:
-                continue
-            threading.Thread(target=self._read, args=(stream, to), daemon=True).start()
-
-    @staticmethod
-    def _read(stream, to: "queue.Queue[str]") -> None:
-        with stream:
-            for line in stream:
-                to.put(line)
-
-    def change(self, kind: str) -> dict[str, Any]:
-        """Return the next change of a kind."""
-        while True:
-            data: dict[str, Any] = json.loads(self.lines.get(timeout=PATIENCE))
-            if data["change"] == kind:
-                return data
-
-    def said(self, words: str) -> str:
-        """Return the next message that has these words in it."""
-        while True:
-            line = self.messages.get(timeout=PATIENCE)
-            if words in line:
-                return line
-
-    def ends(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(PATIENCE)
-
-
-@contextlib.contextmanager
-def watching(child, *words, prefix=(), stdout=subprocess.PIPE):
-    command = [
-        *prefix,
-        sys.executable,
-        "-m",
-        "deadpeer",
-        "watch",
-        "--json",
-        "--every",
-        "0.1",
-    ]
-    if child is not None:
-        command += ["--netns", str(child.pid)]
-    process = subprocess.Popen(
-        [*command, *words],
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        daemon = Daemon(process)
-        if "--metrics" in words:
-            daemon.metrics = daemon.said("metrics: ")
-        daemon.begun = daemon.said("watching")
-        yield daemon
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture
@@ -111,12 +35,6 @@ def child():
 
 def pull_the_cable(child) -> None:
     child.told("loopback(False)")
-
-
-def pull_the_cable_under_load(child) -> None:
-    """It is noticed sooner: data is sent again after a fifth of a second."""
-    child.told("[s.setsockopt(6, 18, 1500) for s in a]; loopback(False)")
-    child.told("[s.send(b'x') for s in a]")
 
 
 def test_a_pulled_cable_makes_a_suspect_then_a_dead_one(child):
@@ -288,22 +206,6 @@ def test_a_command_and_a_webhook_that_hang_hold_up_neither_looks_nor_a_reload(
             # Last deliveries have five seconds, each; nothing waited for them.
             assert time.monotonic() - asked_at < 4
             os.kill(slept, signal.SIGKILL)
-
-
-def test_a_reader_that_no_longer_reads_keeps_nobody_from_ending_it(child):
-    reading, writing = os.pipe()
-    with os.fdopen(reading, "rb"), os.fdopen(writing, "wb", buffering=0) as full:
-        os.set_blocking(writing, False)
-        while full.write(bytes(4096)):
-            pass  # until there is no more room
-        os.set_blocking(writing, True)
-        told = ["--on", "unprotected", 'echo "told: $DEADPEER_CHANGE"']
-        with watching(child, *told, stdout=full) as daemon:
-            child.told("c = pair()")
-            # Runs once the change is on its way to the output.
-            assert daemon.said("told: unprotected")
-            assert daemon.ends() == 0
-            assert daemon.said("nobody read the output")
 
 
 def test_metrics_are_there_to_be_scraped(child):

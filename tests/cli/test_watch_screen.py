@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from tests.cli.guarded import GUARDED
+from tests.cli.watched import GUARDED
 from tests.neighbours import neighbour
 from textual.widgets import DataTable
 from textual.widgets.data_table import RowKey

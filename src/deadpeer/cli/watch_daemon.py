@@ -6,15 +6,11 @@ What is wrong then is said, and the old rules stay in force.
 """
 
 import json
-import select
-import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from datetime import UTC, datetime
-from types import FrameType
 from typing import TYPE_CHECKING, Self
 
 import click
@@ -22,6 +18,7 @@ import click
 from deadpeer.cli.watch_lines import hidden_words
 from deadpeer.cli.watch_output import Output
 from deadpeer.cli.watch_rules import Rules
+from deadpeer.cli.watch_signals import RELOAD, STOP, signals_noted
 from deadpeer.errors import DeadPeerError, KernelRefused
 from deadpeer.host.changes import Change, ChangeKind, as_data
 from deadpeer.host.notify import Command, Webhook
@@ -32,10 +29,6 @@ if TYPE_CHECKING:
     from deadpeer.host.metrics import Metrics
 
 __all__ = ["Tellers", "run_daemon", "summary"]
-
-STOP = (signal.SIGTERM, signal.SIGINT)
-RELOAD = signal.SIGHUP
-BYTES = 64
 
 _Teller = tuple[ChangeKind | None, Command | Webhook]
 
@@ -63,11 +56,12 @@ def run_daemon(
         AccessDenied: What is to be watched may not be looked at.
         UnsupportedError: The kernel cannot list TCP sockets.
         KernelRefused: The address of the metrics is taken, say.
+        BrokenPipeError: Nobody reads standard output any more.
     """
     keep_capabilities_to_myself()
     lock = threading.Lock()
     with ExitStack() as stack:
-        signals = stack.enter_context(_signals())
+        signals = stack.enter_context(signals_noted())
         out = stack.enter_context(Output(output, report=say))
         watcher = stack.enter_context(Watcher(rules.selection()))
         tellers = stack.enter_context(Tellers(rules))
@@ -94,7 +88,7 @@ def run_daemon(
                 out.write(line)
             # Looks that were missed are not made up for.
             due = max(due + every, time.monotonic())
-            got = signals.wait(due)
+            got = signals.wait(due, out.reader)
             if got in STOP:
                 return
             if got == RELOAD:
@@ -265,61 +259,3 @@ def _reload(
         return
     tellers.change(rules)
     say(f"reloaded; {summary(watcher)}")
-
-
-class _Signals:
-    """Signals that have come, one at a time, and a wait that they end."""
-
-    def __init__(self, reading: socket.socket) -> None:
-        self._reading = reading
-        self._come: list[int] = []
-
-    def may_write(self, output: int) -> bool:
-        """
-        Wait until somebody has read enough for a line more.
-
-        Returns:
-            Whether there is room; not if a signal says that it is enough.
-        """
-        while not any(number in STOP for number in self._come):
-            _, has_room, _ = select.select([self._reading], [output], [])
-            if has_room:
-                return True
-            self._take()
-        return False
-
-    def wait(self, until: float) -> int | None:
-        """Return the next signal, or None once it is time."""
-        while not self._come:
-            left = until - time.monotonic()
-            ready, _, _ = select.select([self._reading], [], [], max(0.0, left))
-            if not ready:
-                return None
-            self._take()
-        return self._come.pop(0)
-
-    def _take(self) -> None:
-        with suppress(BlockingIOError):
-            # Several of one kind count once.
-            self._come += sorted(set(self._reading.recv(BYTES)), reverse=True)
-
-
-@contextmanager
-def _signals() -> Iterator[_Signals]:
-    """Have signals noted, and not end the process, for as long as this lasts."""
-    reading, writing = socket.socketpair()
-    with reading, writing:
-        reading.settimeout(0)
-        writing.settimeout(0)
-        old = {number: signal.signal(number, _noted) for number in (*STOP, RELOAD)}
-        before = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
-        try:
-            yield _Signals(reading)
-        finally:
-            signal.set_wakeup_fd(before)
-            for number, handler in old.items():
-                signal.signal(number, handler)
-
-
-def _noted(_number: int, _frame: FrameType | None) -> None:
-    """Do nothing: the number is on its way through the wake-up descriptor."""

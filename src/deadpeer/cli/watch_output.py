@@ -50,6 +50,11 @@ class Output:
         """The descriptor that is written to."""
         return sys.stdout.fileno() if self._file == NOTHING else self._file
 
+    @property
+    def reader(self) -> int | None:
+        """The descriptor whose reader may go away; None for a file."""
+        return sys.stdout.fileno() if self._file == NOTHING else None
+
     def write(self, line: str) -> None:
         """
         Write a line, for others to read it at once.

@@ -1,0 +1,74 @@
+"""What ends ``deadpeer watch`` without a terminal, and what does not."""
+
+import os
+import resource
+import signal
+import sys
+
+import pytest
+from tests.cli.watched import GUARDED, PATIENCE, pull_the_cable_under_load, watching
+from tests.neighbours import neighbour
+
+pytestmark = pytest.mark.netns
+
+MANY = 1100  # files; select() knows 1024
+HARD = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+
+@pytest.fixture
+def child():
+    with neighbour(namespace=True) as made:
+        made.told("a = pair()")
+        made.told(GUARDED.format("a"))
+        yield made
+
+
+def test_a_reader_that_no_longer_reads_keeps_nobody_from_ending_it(child):
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb"), os.fdopen(writing, "wb", buffering=0) as full:
+        os.set_blocking(writing, False)
+        while full.write(bytes(4096)):
+            pass  # until there is no more room
+        os.set_blocking(writing, True)
+        told = ["--on", "unprotected", 'echo "told: $DEADPEER_CHANGE"']
+        with watching(child, *told, stdout=full) as daemon:
+            child.told("c = pair()")
+            # Runs once the change is on its way to the output.
+            assert daemon.said("told: unprotected")
+            assert daemon.ends() == 0
+            assert daemon.said("nobody read the output")
+
+
+def test_a_reader_that_goes_away_ends_it_though_nothing_changes(child):
+    reading, writing = os.pipe()
+    with (
+        os.fdopen(reading, "rb") as reader,
+        os.fdopen(writing, "wb") as output,
+        watching(child, stdout=output) as daemon,
+    ):
+        output.close()
+        reader.close()
+
+        assert daemon.process.wait(PATIENCE) == 141
+        assert daemon.rest() == []
+
+
+@pytest.mark.skipif(HARD < 2 * MANY, reason="needs so many files")
+def test_it_may_have_more_files_open_than_select_can_count(child, tmp_path):
+    """As on a host of many namespaces, each of which takes two."""
+    crowded = (
+        "import os, resource as r, sys;"
+        f" r.setrlimit(r.RLIMIT_NOFILE, ({2 * MANY}, {HARD}));"
+        f" [os.set_inheritable(os.dup(0), True) for _ in range({MANY})];"
+        " os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    out, prefix = tmp_path / "out", [sys.executable, "-c", crowded]
+    told = ["--output", str(out), "--on", "suspect", "echo told"]
+    with watching(child, *told, prefix=prefix) as daemon:
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.said("reloaded;")
+        pull_the_cable_under_load(child)
+        daemon.said("told")
+
+        assert daemon.ends() == 0
+    assert "suspect" in out.read_text()
