@@ -12,6 +12,7 @@ from deadpeer.host.listing import Selection
 from deadpeer.host.watching import RESCAN, ROUND, Watcher
 from deadpeer.kernel.diag import Diag
 from deadpeer.kernel.namespaces import find_namespace, in_namespace
+from deadpeer.kernel.processes import user_name
 from deadpeer.kernel.timeout_counter import TimeoutCounter
 
 pytestmark = pytest.mark.netns
@@ -70,6 +71,21 @@ def test_who_holds_a_connection_and_what_it_has_set_is_found_out(child, clock):
         assert about.fd == child.told("a[0].fileno()")
         assert about.judgement.protected is True
         assert watcher.sampler.strangers() == []
+
+
+def test_whose_connections_are_meant_is_said_as_for_a_listing(child, clock):
+    netns, user = str(child.pid), str(child.told("os.geteuid()"))
+    name = child.told("Path('/proc/self/comm').read_text().strip()")
+    ours = {"users": (user,)}, {"users": (user_name(int(user)),)}
+    for chosen in (*ours, {"processes": (name[:3] + "*",)}, {"users": ("no-such",)}):
+        with Watcher(Selection(netns=(netns,), **chosen), clock=clock) as watcher:
+            watcher.look()
+            assert len(watched(watcher)) == (0 if "no-such" in str(chosen) else 2)
+
+
+def test_a_process_that_is_not_there_is_named_as_one():
+    with pytest.raises(ConfigError, match="no process 99999999"):
+        Watcher(Selection(pids=frozenset({99999999})))
 
 
 def test_a_program_that_takes_its_protection_off_is_told(child, clock):

@@ -70,12 +70,14 @@ class Who(NamedTuple):
         process: Its short name.
         user: The name of its user.
         container: The container that it runs in; empty if none.
+        uid: The number of its user; None if unknown.
     """
 
     pid: int = 0
     process: str = ""
     user: str = ""
     container: str = ""
+    uid: int | None = None
 
 
 NOBODY = Who()

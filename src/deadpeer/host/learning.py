@@ -145,6 +145,6 @@ class Learner:
         who = self._who.get(pid)
         if who is None:
             facts = process_facts(pid)
-            who = Who(pid, facts.name, facts.user, facts.container)
+            who = Who(pid, facts.name, facts.user, facts.container, facts.uid)
             self._who[pid] = who
         return who

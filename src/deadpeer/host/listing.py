@@ -7,7 +7,7 @@ row tells which socket it is (``identity``) and who holds it.
 """
 
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -36,6 +36,7 @@ __all__ = [
     "Selection",
     "concealed",
     "look",
+    "namespaces_of",
     "select",
     "service_port",
     "survey",
@@ -85,6 +86,24 @@ class Selection:
             ConfigError: They make none; the message shows the place.
         """
         return parse_filter(self.words, services=service_port)
+
+    def holds(self, *, pid: int, process: str, user: str, uid: int | None) -> bool:
+        """
+        Return whether what a process has is meant, whatever the filter says.
+
+        Args:
+            pid: Its number.
+            process: Its name.
+            user: Its user's name.
+            uid: Its user's number; None if that is not known.
+        """
+        if self.pids and pid not in self.pids:
+            return False
+        if self.processes and not any(
+            fnmatchcase(process, pattern) for pattern in self.processes
+        ):
+            return False
+        return not self.users or user in self.users or str(uid) in self.users
 
     @property
     def is_everything(self) -> bool:
@@ -175,7 +194,7 @@ def look(
         KernelRefused: It failed in another way.
     """
     chosen = selection.filter
-    namespaces, unreadable = _namespaces(selection)
+    namespaces, unreadable = namespaces_of(selection)
     snapshot = take_snapshot(
         namespaces,
         states=chosen.states,
@@ -299,10 +318,21 @@ def _asked(chosen: Filter, pids: frozenset[int]) -> Asked | None:
     return asked
 
 
-def _namespaces(
+def namespaces_of(
     selection: Selection,
 ) -> tuple[tuple[Namespace, ...], tuple[int, ...]]:
-    """Return where to look, and the processes that may be elsewhere."""
+    """
+    Return where to look, and the processes that may be elsewhere.
+
+    Args:
+        selection: What is meant.
+
+    Raises:
+        ConfigError: A namespace or process is not there.
+        AccessDenied: It may not be looked at.
+        UnsupportedError: There is no ``/proc``.
+        KernelRefused: The system has no namespaces.
+    """
     if ALL_NAMESPACES in selection.netns:
         return all_namespaces()
     if selection.netns:
@@ -335,19 +365,10 @@ def _members(
     return frozenset(
         pid
         for pid, process in processes.items()
-        if (not selection.pids or pid in selection.pids)
-        and _is_any(selection.processes, process.name)
-        and (
-            not selection.users
-            or process.user in selection.users
-            or str(process.uid) in selection.users
+        if selection.holds(
+            pid=pid, process=process.name, user=process.user, uid=process.uid
         )
     )
-
-
-def _is_any(patterns: Iterable[str], name: str) -> bool:
-    patterns = tuple(patterns)
-    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _why(snapshot: Snapshot, row: DiagRow, holders: tuple[Holder, ...]) -> str:

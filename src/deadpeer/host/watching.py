@@ -13,7 +13,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from fnmatch import fnmatchcase
 from functools import partial
 from itertools import islice
 from typing import Self
@@ -22,15 +21,13 @@ from deadpeer.errors import DeadPeerError
 from deadpeer.host.changes import About, Change
 from deadpeer.host.judgement import Judge
 from deadpeer.host.learning import Learner
-from deadpeer.host.listing import ALL_NAMESPACES, Selection
+from deadpeer.host.listing import ALL_NAMESPACES, Selection, namespaces_of
 from deadpeer.host.sampling import Sampler
 from deadpeer.host.targets import Target
 from deadpeer.kernel.diag import Diag
 from deadpeer.kernel.diag_rows import COOKIE_AT, TCP, DiagRow
 from deadpeer.kernel.namespaces import (
     Namespace,
-    all_namespaces,
-    find_namespace,
     in_namespace,
     own,
 )
@@ -196,7 +193,7 @@ class Watcher:
     def _find_spaces(self, selection: Selection) -> None:
         """Open the namespaces that are new, and let go of those that are gone."""
         self._rescan_at = self._clock() + RESCAN
-        found = {space.inode: space for space in _namespaces(selection)}
+        found = {space.inode: space for space in namespaces_of(selection)[0]}
         is_all = ALL_NAMESPACES in selection.netns
         closed: dict[Namespace, DeadPeerError] = {}
         opened: dict[int, _Space] = {}
@@ -262,22 +259,7 @@ class _Space:
         self.judge = Judge(defaults, within=within)
 
 
-def _namespaces(selection: Selection) -> tuple[Namespace, ...]:
-    if ALL_NAMESPACES in selection.netns:
-        return all_namespaces()[0]
-    names = selection.netns or tuple(map(str, sorted(selection.pids)))
-    if not names:
-        return (own(),)
-    return tuple({space.inode: space for space in map(find_namespace, names)}.values())
-
-
 def _is_wanted(selection: Selection, about: About) -> bool:
     """Tell whether a selection means the connections of a process."""
     who = about.who
-    if selection.pids and who.pid not in selection.pids:
-        return False
-    if selection.processes and not any(
-        fnmatchcase(who.process, pattern) for pattern in selection.processes
-    ):
-        return False
-    return not selection.users or who.user in selection.users
+    return selection.holds(pid=who.pid, process=who.process, user=who.user, uid=who.uid)
