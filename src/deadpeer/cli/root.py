@@ -20,6 +20,7 @@ from click.shell_completion import (
 )
 
 from deadpeer.errors import DeadPeerError, MissingExtra
+from deadpeer.kernel.descriptors import NONE_LEFT, no_descriptor_left
 
 __all__ = ["EXIT_TERMINATED", "VERBS", "Verb", "root", "run"]
 
@@ -267,6 +268,8 @@ def _reported(error: click.ClickException | DeadPeerError | OSError) -> int:
         case BrokenPipeError():
             _abandon_output()
             code = EXIT_BROKEN_PIPE
+        case OSError(errno=number) if number in NONE_LEFT:
+            code = _reported(no_descriptor_left(number))
         case OSError():
             _abandon_output()
             code = _failed(_sentence(error), "", 1)

@@ -9,7 +9,7 @@ a version that this one does not understand; it is left alone.
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from deadpeer.kernel import bpf
 from deadpeer.kernel.bpf import Hook
 from deadpeer.kernel.bpf_terms import GUARD, KEEPER, Terms, decode
 from deadpeer.kernel.cgroups import Cgroup, all_cgroups, hierarchy
+from deadpeer.kernel.descriptors import require_descriptors
 from deadpeer.kernel.staging import refusal
 
 __all__ = [
@@ -213,7 +214,8 @@ def opened(cgroup: Cgroup) -> Iterator[int]:
 def _has_our_name(number: int) -> bool:
     try:
         return _info(number).name in NAMES.values()
-    except KernelRefused:
+    except KernelRefused as error:
+        require_descriptors(error)
         return False  # it was unloaded meanwhile
 
 
@@ -229,7 +231,8 @@ def _terms_of(number: int, hook: Hook) -> tuple[int, Terms] | None:
     """Return the record of a program of ours, and what it says; None of another's."""
     try:
         info = _info(number)
-    except KernelRefused:
+    except KernelRefused as error:
+        require_descriptors(error)
         return None  # it was taken off meanwhile
     except AccessDenied as error:
         raise AccessDenied(
@@ -240,10 +243,13 @@ def _terms_of(number: int, hook: Hook) -> tuple[int, Terms] | None:
     if info.name != NAMES[hook]:
         return None
     for number_of_map in info.maps:
-        with suppress(KernelRefused):
+        try:
             found = _record(number_of_map)
-            if found is not None:
-                return number_of_map, found
+        except KernelRefused as error:
+            require_descriptors(error)
+            continue
+        if found is not None:
+            return number_of_map, found
     return None
 
 

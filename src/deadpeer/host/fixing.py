@@ -207,6 +207,7 @@ def record_of(fixes: Iterable[Fix], goal: Goal, *, made_at: str) -> FixRecord:
 
     Raises:
         UnsupportedError: This platform has none of the options.
+        KernelRefused: No descriptor is left to work with.
     """
     return FixRecord(
         made_at=made_at,

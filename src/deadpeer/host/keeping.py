@@ -201,6 +201,9 @@ def why_not_kept(cgroup: Cgroup, places: Places) -> str:
     Args:
         cgroup: The cgroup.
         places: Where things are kept.
+
+    Raises:
+        KernelRefused: No descriptor is left to work with.
     """
     if not places.systemd.is_dir():
         return "systemd does not run here, which would attach the programs again"

@@ -40,6 +40,11 @@ from deadpeer.host.trapped import Happening, Protector, require_settable
 from deadpeer.kernel.borrow import Lender
 from deadpeer.kernel.call_filter import Machine, Way, call_filter
 from deadpeer.kernel.current_platform import this_platform
+from deadpeer.kernel.descriptors import (
+    NONE_LEFT,
+    no_descriptor_left,
+    require_descriptors,
+)
 from deadpeer.kernel.options import apply
 from deadpeer.kernel.seccomp import Desk, Listener, install
 from deadpeer.kernel.seccomp_support import this_machine
@@ -106,7 +111,11 @@ def launch(order: Launch) -> NoReturn:
     machine = this_machine()
     platform = this_platform()
     require_settable(order.settings, platform)
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    except OSError as error:
+        require_descriptors(error)
+        raise
     with ours:
         with theirs:
             _make_helper(
@@ -242,7 +251,7 @@ def _help(job: _Job) -> None:
         desk = Desk()
     except (DeadPeerError, OSError) as error:
         with suppress(OSError):
-            channel.send(WRONG + str(error).encode()[: LONGEST - 1])
+            channel.send(WRONG + _in_words(error).encode()[: LONGEST - 1])
         return
     tell(Happening("started", job.launcher, way))
     tell(Happening("helper", os.getpid()))
@@ -251,6 +260,11 @@ def _help(job: _Job) -> None:
     channel.close()
     supervise(listener, desk, protector.answer, tell)
     tell(Happening("ended", job.launcher))
+
+
+def _in_words(error: DeadPeerError | OSError) -> str:
+    number = error.errno if isinstance(error, OSError) else None
+    return str(no_descriptor_left(number) if number in NONE_LEFT else error)
 
 
 def _way(launcher: int, lent: int) -> Way:

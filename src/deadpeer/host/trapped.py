@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from deadpeer.errors import ConfigError, DeadPeerError, UnsupportedError
 from deadpeer.kernel.call_filter import SOCKETCALLS, Call, Machine, Way
+from deadpeer.kernel.descriptors import require_descriptors
 from deadpeer.kernel.registers import Reading, Step, change, read, steps_for
 from deadpeer.kernel.seccomp import Listener, Notification, TaskLender
 from deadpeer.platforms import Platform
@@ -233,6 +234,7 @@ def require_settable(settings: Keepalive, platform: Platform) -> None:
     try:
         probe = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     except OSError as error:
+        require_descriptors(error)
         raise UnsupportedError(
             f"no TCP socket can be made here: {error.strerror}",
             option="socket",

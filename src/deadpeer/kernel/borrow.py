@@ -30,6 +30,7 @@ from deadpeer.errors import (
     KernelRefused,
     UnsupportedError,
 )
+from deadpeer.kernel.descriptors import NONE_LEFT, no_descriptor_left
 
 __all__ = ["Lender"]
 
@@ -195,6 +196,8 @@ def _translated(error: OSError | OverflowError, pid: int, operation: str) -> Exc
         )
     if number == errno.ENOSYS:
         return _unsupported()
+    if number in NONE_LEFT:
+        return no_descriptor_left(number, operation)
     return KernelRefused(
         f"{operation} failed: {os.strerror(number or errno.EIO)}",
         operation=operation,

@@ -19,6 +19,7 @@ from deadpeer.errors import (
     KernelRefused,
     UnsupportedError,
 )
+from deadpeer.kernel.descriptors import NONE_LEFT, no_descriptor_left
 
 __all__ = ["CAPABILITIES", "Command", "address", "call", "unverified"]
 
@@ -165,6 +166,8 @@ def _translated(command: Command, number: int) -> DeadPeerError:
             hint="it needs CONFIG_CGROUP_BPF, and Linux 5.3 for setsockopt",
             option="BPF_PROG_QUERY",
         )
+    if number in NONE_LEFT:
+        return no_descriptor_left(number, asked)
     return KernelRefused(
         f"{asked} failed: {os.strerror(number)}", operation=asked, errno=number
     )

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from deadpeer.errors import AccessDenied, ConfigError, UnsupportedError
+from deadpeer.kernel.descriptors import require_descriptors
 from deadpeer.kernel.mounts import all_mounts
 from deadpeer.kernel.staging import refusal
 
@@ -76,6 +77,7 @@ def hierarchy(mounts: str | None = None) -> Path:
 
     Raises:
         UnsupportedError: They are mounted nowhere.
+        KernelRefused: No descriptor is left to work with.
     """
     found = [mount for mount in all_mounts(mounts) if mount.kind == "cgroup2"]
     # A container may have a piece of the tree mounted as well.
@@ -96,6 +98,9 @@ def is_unified(mounts: str | None = None) -> bool:
 
     Args:
         mounts: What ``/proc/self/mountinfo`` says; it is read if None.
+
+    Raises:
+        KernelRefused: No descriptor is left to work with.
     """
     kinds = {mount.kind for mount in all_mounts(mounts)}
     return "cgroup2" in kinds and "cgroup" not in kinds
@@ -113,6 +118,7 @@ def cgroup_of(pid: int) -> Cgroup:
             process can see.
         UnsupportedError: There are no control groups of version 2.
         AccessDenied: The process may not be looked at.
+        KernelRefused: No descriptor is left to work with.
     """
     top = hierarchy()
     # A name may hold whatever str.splitlines() takes for the end of a line.
@@ -142,6 +148,7 @@ def find_cgroup(target: str) -> Cgroup:
         ConfigError: There is none, or more than one.
         UnsupportedError: There are no control groups of version 2.
         AccessDenied: The process may not be looked at.
+        KernelRefused: No descriptor is left to work with.
     """
     if target.isascii() and target.isdigit() and is_there(Path(f"/proc/{target}")):
         return cgroup_of(int(target))
@@ -169,8 +176,11 @@ def all_cgroups(top: Path) -> Iterator[Cgroup]:
 
     Args:
         top: Where the hierarchy is mounted.
+
+    Raises:
+        KernelRefused: No descriptor is left to work with.
     """
-    for folder, below, _ in os.walk(top):
+    for folder, below, _ in os.walk(top, onerror=require_descriptors):
         below.sort()
         inside = os.path.relpath(folder, top)
         name = "/" if inside == "." else f"/{inside}"
@@ -188,6 +198,7 @@ def processes_in(cgroup: Cgroup) -> tuple[int, ...]:
 
     Raises:
         AccessDenied: A list of processes may not be read.
+        KernelRefused: No descriptor is left to work with.
     """
     found: list[int] = []
     for one in all_cgroups(cgroup.folder):
@@ -265,5 +276,6 @@ def _read(path: Path) -> str:
             hint="run the command with sudo",
             capability="CAP_DAC_READ_SEARCH",
         ) from error
-    except OSError:
+    except OSError as error:
+        require_descriptors(error)
         return ""  # it ended, or was removed, meanwhile

@@ -25,6 +25,7 @@ from deadpeer.errors import (
     KernelRefused,
     UnsupportedError,
 )
+from deadpeer.kernel.descriptors import NONE_LEFT, no_descriptor_left
 from deadpeer.kernel.diag_dumps import Dump, RawDump, add_rows
 from deadpeer.kernel.diag_messages import (
     ALL_STATES,
@@ -316,6 +317,8 @@ def _failed(error: OSError, operation: str) -> DeadPeerError:
             f"{operation} is not permitted",
             hint="a sandbox forbids it: allow netlink (NETLINK_SOCK_DIAG) there",
         )
+    if number in NONE_LEFT:
+        return no_descriptor_left(number, operation)
     if number == errno.EAGAIN:
         return KernelRefused(
             f"{operation}: the kernel gave no answer in {PATIENCE} s",

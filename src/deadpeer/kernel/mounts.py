@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from deadpeer.kernel.descriptors import require_descriptors
+
 __all__ = ["Mount", "all_mounts"]
 
 MOUNTS = Path("/proc/self/mountinfo")
@@ -39,11 +41,15 @@ def all_mounts(text: str | None = None) -> tuple[Mount, ...]:
     Args:
         text: What ``/proc/self/mountinfo`` says; it is read if None. A system
             without it has no mounts that we know of.
+
+    Raises:
+        KernelRefused: No descriptor is left to work with.
     """
     if text is None:
         try:
             text = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
-        except OSError:
+        except OSError as error:
+            require_descriptors(error)
             text = ""
     return tuple(_parsed(text))
 

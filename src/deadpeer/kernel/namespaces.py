@@ -21,6 +21,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from deadpeer.errors import AccessDenied, ConfigError, KernelRefused
+from deadpeer.kernel.descriptors import (
+    NONE_LEFT,
+    no_descriptor_left,
+    require_descriptors,
+)
 from deadpeer.kernel.owners import all_pids
 from deadpeer.kernel.procfs import namespace_of
 
@@ -94,7 +99,7 @@ def all_namespaces() -> tuple[tuple[Namespace, ...], tuple[int, ...]]:
 
     Raises:
         UnsupportedError: There is no ``/proc``.
-        KernelRefused: The system has no namespaces.
+        KernelRefused: The system has no namespaces; or no descriptor is left.
     """
     here = own()
     members: dict[int, list[int]] = {here.inode: []}
@@ -218,11 +223,15 @@ def mounts(path: str = "/proc/self/mountinfo") -> dict[int, str]:
 
     Args:
         path: The table of mounts to read.
+
+    Raises:
+        KernelRefused: No descriptor is left to read it with.
     """
     found: dict[int, str] = {}
     try:
         text = Path(path).read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError:
+    except OSError as error:
+        require_descriptors(error)
         return found
     for line in text.splitlines():
         fields, _, tail = line.partition(" - ")
@@ -322,6 +331,8 @@ def _refused(space: Namespace, number: int) -> Exception:
             hint="it needs CAP_SYS_ADMIN; run the command with sudo",
             capability="CAP_SYS_ADMIN",
         )
+    if number in NONE_LEFT:
+        return no_descriptor_left(number, f"open({space.path})")
     if number == errno.ENOENT:
         return _gone(space)
     if number == errno.EINVAL:  # it is a namespace, of mounts for instance

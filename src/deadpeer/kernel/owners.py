@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from deadpeer.errors import UnsupportedError
+from deadpeer.kernel.descriptors import require_descriptors
 
 __all__ = ["Holder", "Owners", "find_owners"]
 
@@ -76,6 +77,7 @@ def find_owners(pids: Iterable[int] | None = None) -> Owners:
 
     Raises:
         UnsupportedError: There is no ``/proc``.
+        KernelRefused: No descriptor is left to work with.
     """
     first: dict[int, tuple[int, int]] = {}
     others: dict[int, list[tuple[int, int]]] = {}
@@ -85,8 +87,8 @@ def find_owners(pids: Iterable[int] | None = None) -> Owners:
             _look_into(pid, first, others)
         except PermissionError:
             unreadable.append(pid)
-        except OSError:
-            continue  # it ended
+        except OSError as error:
+            require_descriptors(error)  # or else it ended
     return Owners(first=first, others=others, unreadable=tuple(unreadable))
 
 
@@ -96,10 +98,12 @@ def all_pids() -> list[int]:
 
     Raises:
         UnsupportedError: There is no ``/proc``.
+        KernelRefused: No descriptor is left to work with.
     """
     try:
         names = os.listdir("/proc")  # noqa: PTH208 - one of very many
     except OSError as error:
+        require_descriptors(error)
         raise UnsupportedError(
             "there is no /proc to find the owners of sockets in",
             hint="it works on Linux only, with /proc mounted",

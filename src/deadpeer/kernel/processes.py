@@ -13,6 +13,8 @@ import os
 import re
 from dataclasses import dataclass
 
+from deadpeer.kernel.descriptors import require_descriptors
+
 __all__ = ["Process", "container_of", "process_facts", "user_name"]
 
 ID = r"[0-9a-f]{64}"
@@ -59,6 +61,9 @@ def process_facts(pid: int) -> Process:
 
     Args:
         pid: The process.
+
+    Raises:
+        KernelRefused: No descriptor is left to work with.
     """
     folder = f"/proc/{pid}"
     uid = _uid(folder)
@@ -116,7 +121,8 @@ def _text(path: str) -> str:
     # There may be thousands of processes: this is the quickest way.
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+    except OSError as error:
+        require_descriptors(error)
         return ""
     try:
         data = b""

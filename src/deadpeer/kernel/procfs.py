@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 
 from deadpeer.errors import AccessDenied, ConfigError, UnsupportedError
+from deadpeer.kernel.descriptors import require_descriptors
 from deadpeer.kernel.tcp_table import TcpRow, parse_table
 
 __all__ = ["namespace_of", "socket_inodes", "tcp_rows"]
@@ -31,6 +32,7 @@ def tcp_rows(pid: int) -> tuple[TcpRow, ...]:
         ConfigError: There is no such process.
         UnsupportedError: This system has no such table.
         AccessDenied: The table may not be read.
+        KernelRefused: No descriptor is left to work with.
     """
     ticks = os.sysconf("SC_CLK_TCK")
     rows: list[TcpRow] = []
@@ -61,6 +63,7 @@ def socket_inodes(pid: int) -> dict[int, int]:
     Raises:
         ConfigError: There is no such process.
         AccessDenied: It belongs to somebody else.
+        KernelRefused: No descriptor is left to work with.
     """
     folder = _PROC / str(pid) / "fd"
     try:
@@ -88,6 +91,7 @@ def namespace_of(pid: int) -> int:
     Raises:
         ConfigError: There is no such process.
         AccessDenied: It belongs to somebody else.
+        KernelRefused: No descriptor is left to work with.
     """
     path = _PROC / str(pid) / "ns" / "net"
     try:
@@ -119,4 +123,5 @@ def _translated(error: OSError, pid: int, path: str) -> Exception:
             capability="CAP_SYS_PTRACE",
             pid=pid,
         )
+    require_descriptors(error)
     return _absent(pid)

@@ -26,6 +26,7 @@ class OwnersFoundMeanwhile:
 
     Raises:
         UnsupportedError: There is no ``/proc``.
+        KernelRefused: No descriptor is left to work with.
     """
 
     def __init__(self) -> None:

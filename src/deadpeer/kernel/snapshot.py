@@ -16,6 +16,7 @@ from pathlib import Path
 
 from deadpeer.errors import DeadPeerError
 from deadpeer.kernel.collecting import without_collecting
+from deadpeer.kernel.descriptors import require_descriptors
 from deadpeer.kernel.diag import Diag
 from deadpeer.kernel.diag_dumps import Dump
 from deadpeer.kernel.diag_messages import ALL_STATES
@@ -218,5 +219,6 @@ def _boot_id() -> str:
     try:
         path = Path("/proc/sys/kernel/random/boot_id")
         return path.read_text(encoding="ascii").strip()
-    except OSError:
+    except OSError as error:
+        require_descriptors(error)
         return ""

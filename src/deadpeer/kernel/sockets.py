@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from deadpeer.errors import DeadPeerError, KernelRefused, NotTcp, UnsupportedError
+from deadpeer.errors import DeadPeerError, NotTcp, UnsupportedError
+from deadpeer.kernel.descriptors import require_descriptors
 
 __all__ = ["borrowed", "identity", "last_peer", "peer_name", "text_of"]
 
@@ -191,13 +192,7 @@ def _duplicate(fd: int, thing: object) -> int:
     except OverflowError as error:
         raise _not_tcp(thing, f"{fd} is no descriptor") from error
     except OSError as error:
-        if error.errno in (errno.EMFILE, errno.ENFILE):
-            raise KernelRefused(
-                "no file descriptor is left to work with",
-                hint="raise the limit (ulimit -n), or close something",
-                operation=f"dup({fd})",
-                errno=error.errno,
-            ) from error
+        require_descriptors(error)
         what = "is not open" if error.errno == errno.EBADF else "is no socket"
         raise _not_tcp(thing, f"{_shown(thing)} {what}") from error
 

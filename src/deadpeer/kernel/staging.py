@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from deadpeer.errors import AccessDenied, DeadPeerError, KernelRefused
+from deadpeer.kernel.descriptors import NONE_LEFT, no_descriptor_left
 
 __all__ = [
     "Checkpoint",
@@ -270,6 +271,8 @@ def refusal(error: OSError, *, doing: str, remedy: str = "") -> DeadPeerError:
             hint=remedy or "run it as root: sudo deadpeer system …",
             capability="CAP_DAC_OVERRIDE",
         )
+    if error.errno in NONE_LEFT:
+        return no_descriptor_left(error.errno, doing)
     return KernelRefused(
         f"cannot {doing}: {reason}", hint=remedy, operation=doing, errno=error.errno
     )

@@ -149,6 +149,7 @@ def plan_change(
         UnsupportedError: The kernel has no such setting, or the tree has none of
             its own.
         AccessDenied: The settings may not be read.
+        KernelRefused: No descriptor is left to work with.
     """
     rows = checked(wanted, any_value=any_value)
     base = Path(root).resolve()

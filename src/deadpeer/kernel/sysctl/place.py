@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from deadpeer.kernel.descriptors import require_descriptors
 from deadpeer.kernel.sysctl.values import read_all, shows_stubs
 
 __all__ = ["Place", "boot_id", "is_running_system", "network_namespace", "place"]
@@ -49,10 +50,14 @@ def boot_id(root: str | os.PathLike[str] = "/") -> str | None:
 
     Args:
         root: The tree.
+
+    Raises:
+        KernelRefused: No descriptor is left to work with.
     """
     try:
         return Path(root, BOOT_ID).read_text(encoding="ascii").strip()
-    except OSError:
+    except OSError as error:
+        require_descriptors(error)
         return None
 
 
@@ -62,6 +67,9 @@ def is_running_system(root: str | os.PathLike[str] = "/") -> bool:
 
     Args:
         root: The tree; another one than ``/`` may have the real proc mounted.
+
+    Raises:
+        KernelRefused: No descriptor is left to work with.
     """
     own = boot_id("/")
     return own is not None and boot_id(root) == own
@@ -78,6 +86,9 @@ def network_namespace(root: str | os.PathLike[str] = "/") -> int | None:
 
     Returns:
         The number, or None for a tree without the running kernel's proc.
+
+    Raises:
+        KernelRefused: No descriptor is left to work with.
     """
     if not is_running_system(root):
         return None

@@ -172,6 +172,7 @@ def plan_undo(
     Raises:
         ConfigError: It is no record.
         AccessDenied: It may not be read.
+        KernelRefused: No descriptor is left to work with.
     """
     base = Path(root).resolve()
     directory = record_directory(base, records)
