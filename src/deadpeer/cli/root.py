@@ -6,6 +6,7 @@ before, and its line in the help comes from the row: ``deadpeer --help`` has to
 be instant and must work where an extra is missing.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -20,7 +21,6 @@ from click.shell_completion import (
 )
 
 from deadpeer.errors import DeadPeerError, MissingExtra
-from deadpeer.kernel.descriptors import NONE_LEFT, no_descriptor_left
 
 __all__ = ["EXIT_TERMINATED", "VERBS", "Verb", "root", "run"]
 
@@ -268,7 +268,9 @@ def _reported(error: click.ClickException | DeadPeerError | OSError) -> int:
         case BrokenPipeError():
             _abandon_output()
             code = EXIT_BROKEN_PIPE
-        case OSError(errno=number) if number in NONE_LEFT:
+        case OSError(errno=errno.EMFILE | errno.ENFILE as number):
+            from deadpeer.kernel.descriptors import no_descriptor_left
+
             code = _reported(no_descriptor_left(number))
         case OSError():
             _abandon_output()
