@@ -11,7 +11,7 @@ Source: Prometheus, "Metric and label naming"; "Histograms and summaries".
 import sys
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Self
 
@@ -179,8 +179,18 @@ class Metrics:
             "Connections whose peer leaves two or more probes unanswered.",
             value=counted.suspects,
         )
-        yield _by_reason(deaths)
-        yield _by_kind(changes)
+        yield _counts(
+            "deaths",
+            "Connections whose peer died, by reason.",
+            "reason",
+            {reason: deaths[reason] for reason in DeathReason},
+        )
+        yield _counts(
+            "changes",
+            "Changes that were told, by kind.",
+            "change",
+            {kind: changes[kind] for kind in ChangeKind},
+        )
         yield _round_trips(counted)
         yield _count("looks", "Looks at the host's connections.", looks)
         yield _count("failed_looks", "Looks that the kernel did not answer.", failed)
@@ -264,21 +274,10 @@ def _by_process(counted: Census) -> Metric:
     return family
 
 
-def _by_reason(deaths: Counter[str]) -> Metric:
-    family = CounterMetricFamily(
-        "deadpeer_deaths", "Connections whose peer died, by reason.", labels=["reason"]
-    )
-    for reason in DeathReason:
-        family.add_metric([reason], deaths[reason])
-    return family
-
-
-def _by_kind(changes: Counter[str]) -> Metric:
-    family = CounterMetricFamily(
-        "deadpeer_changes", "Changes that were told, by kind.", labels=["change"]
-    )
-    for kind in ChangeKind:
-        family.add_metric([kind], changes[kind])
+def _counts(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(f"deadpeer_{name}", text, labels=[label])
+    for kind, count in counts.items():
+        family.add_metric([kind], count)
     return family
 
 

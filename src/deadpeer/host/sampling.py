@@ -203,7 +203,7 @@ class Sampler:
     def changes(self) -> tuple[Change, ...]:
         """Return what happened since the last call, in order."""
         self._has_begun = True
-        found = [one.change() for one in self._found if not one.connection.is_left]
+        found = [one.told() for one in self._found if not one.connection.is_left]
         self._found.clear()
         return tuple(found)
 

@@ -18,7 +18,7 @@ Source: Linux net/ipv4/tcp_timer.c, tcp_write_err(), LINUX_MIB_TCPABORTONTIMEOUT
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from deadpeer.host.changes import About, Change, ChangeKind, DeathReason, unanswered
@@ -55,27 +55,14 @@ class Connection:
 
 
 class Happened(NamedTuple):
-    """A change, before it is known who holds the connection."""
+    """A change, and the connection: who holds it may not be known yet."""
 
-    kind: ChangeKind
-    at: float
-    namespace: int
-    row: DiagRow
+    change: Change
     connection: Connection
-    reason: DeathReason | None = None
-    since: float | None = None
 
-    def change(self) -> Change:
-        """Return it as it is told."""
-        return Change(
-            kind=self.kind,
-            at=self.at,
-            namespace=self.namespace,
-            row=self.row,
-            about=self.connection.about,
-            reason=self.reason,
-            suspect_for=None if self.since is None else self.at - self.since,
-        )
+    def told(self) -> Change:
+        """Return the change as it is told."""
+        return replace(self.change, about=self.connection.about)
 
 
 class SpaceWatch:
@@ -115,9 +102,7 @@ class SpaceWatch:
 
     def tell(self, kind: ChangeKind, cookie: bytes, now: float) -> None:
         """Note what happened to a connection that is there."""
-        made = self.connections[cookie]
-        happened = Happened(kind, now, self.number, self.rows[cookie], made)
-        self.found.append(happened._replace(since=made.suspect_at))
+        self._happened(kind, self.rows[cookie], self.connections[cookie], now)
 
     def suspect(self, now: float) -> None:
         """Find those that became suspect, and those that are no longer."""
@@ -166,8 +151,22 @@ class SpaceWatch:
                 reason = DeathReason.RESET
         for row, made in dead:
             why = DeathReason.KILLED if made.is_killed else reason
-            self.found.append(
-                Happened(
-                    ChangeKind.DEAD, now, self.number, row, made, why, made.suspect_at
-                )
-            )
+            self._happened(ChangeKind.DEAD, row, made, now, why)
+
+    def _happened(
+        self,
+        kind: ChangeKind,
+        row: DiagRow,
+        made: Connection,
+        now: float,
+        reason: DeathReason | None = None,
+    ) -> None:
+        change = Change(
+            kind=kind,
+            at=now,
+            namespace=self.number,
+            row=row,
+            reason=reason,
+            suspect_for=None if made.suspect_at is None else now - made.suspect_at,
+        )
+        self.found.append(Happened(change, made))
