@@ -8,7 +8,6 @@ Each row is then held against what was set: process, keepalive, idle, interval, 
 and user timeout. Needs root and the commands `unshare`, `ip` and `ss`.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -18,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from host_stage import SETTINGS, Told, alone, connections
+from host_stage import SETTINGS, Told, staged
 
 MOST = 1.6  # times what ss takes
 LS = [str(Path(sys.executable).with_name("deadpeer")), "ls", "--json"]
@@ -79,12 +78,7 @@ def measure(told: Told, runs: int) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sockets", type=int, default=18_000)
-    parser.add_argument("--runs", type=int, default=7)
-    given = parser.parse_args()
-    alone()
-    with connections(given.sockets) as told:
+    with staged(__doc__, runs=7) as (given, told):
         return measure(told, given.runs)
 
 

@@ -6,13 +6,12 @@ processes, and measures each part of a snapshot in it, the best of some runs.
 Needs root and the commands `unshare`, `ip` and `ss`.
 """
 
-import argparse
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 
-from host_stage import alone, connections
+from host_stage import staged
 
 from deadpeer.kernel.diag import Diag
 from deadpeer.kernel.owners import find_owners
@@ -72,12 +71,7 @@ def measure(sockets: int, runs: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sockets", type=int, default=18_000)
-    parser.add_argument("--runs", type=int, default=5)
-    given = parser.parse_args()
-    alone()
-    with connections(given.sockets):
+    with staged(__doc__, runs=5) as (given, _):
         measure(given.sockets, given.runs)
 
 

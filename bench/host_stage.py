@@ -6,6 +6,7 @@ have settings of all kinds, and what was set is told, so that a listing can be h
 against it. Needs root and the commands `unshare` and `ip`.
 """
 
+import argparse
 import json
 import os
 import resource
@@ -16,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["SETTINGS", "Told", "alone", "connections"]
+__all__ = ["SETTINGS", "Told", "staged"]
 
 HOLDERS = 4
 
@@ -35,6 +36,24 @@ SETTINGS = (
 Told = dict[tuple[int, int], tuple[int, Any]]
 
 INSIDE = "DEADPEER_BENCH_INSIDE"
+
+
+@contextmanager
+def staged(about: str, **numbers: float) -> Iterator[tuple[argparse.Namespace, Told]]:
+    """
+    Have as many sockets held as the command line says, in a namespace of its own.
+
+    Args:
+        about: What the program does.
+        **numbers: What else the command line says, each with its value if it does not.
+    """
+    parser = argparse.ArgumentParser(description=about)
+    for name, value in {"sockets": 18_000, **numbers}.items():
+        parser.add_argument(f"--{name}", type=type(value), default=value)
+    given = parser.parse_args()
+    alone()
+    with connections(given.sockets) as told:
+        yield given, told
 
 
 def alone() -> None:

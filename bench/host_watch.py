@@ -8,7 +8,6 @@ ended connections in each second. Needs root and the commands `unshare` and `ip`
 It exits with 1 if the share of a core is more than allowed.
 """
 
-import argparse
 import os
 import socket
 import sys
@@ -16,7 +15,7 @@ import time
 from collections import deque
 from pathlib import Path
 
-from host_stage import alone, connections
+from host_stage import staged
 
 from deadpeer.host.listing import Selection
 from deadpeer.host.watching import Watcher
@@ -79,12 +78,7 @@ def measure(sockets: int, seconds: float) -> bool:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sockets", type=int, default=18_000)
-    parser.add_argument("--seconds", type=float, default=600)
-    given = parser.parse_args()
-    alone()
-    with connections(given.sockets):
+    with staged(__doc__, seconds=600.0) as (given, _):
         kept = measure(given.sockets, given.seconds)
     sys.exit(0 if kept else 1)
 
