@@ -115,6 +115,36 @@ def test_the_kernel_says_what_was_acknowledged_and_when():
     assert (kernel.acked, kernel.outstanding, kernel.acked_at) == (3, 0, 4.0)
 
 
+def test_the_kernel_says_what_arrived_behind_a_lost_segment():
+    chances = itertools.chain([LOST], itertools.repeat(NEVER_LOST))
+    shape = Shape(delay=0.05, loss=0.5)
+    link = link_of(shape, chance=lambda: next(chances), mss=4)
+    kernel = link.kernels[LEFT]
+    kernel.write(b"lost" + b"late", now=0.0)
+
+    link.advance(now=0.1)
+    assert (kernel.acked, kernel.delivered) == (0, 1)
+    link.advance(now=0.4)  # the first was repeated
+    assert (kernel.acked, kernel.delivered) == (8, 2)
+    link.cut(towards=LEFT)
+    kernel.write(b"once", now=1.0)  # and repeated, since no answer comes
+    link.advance(now=1.6)
+    link.mend()
+    link.advance(now=9.0)
+    assert (kernel.acked, kernel.delivered) == (12, 3)
+
+
+def test_the_kernel_says_how_long_it_takes_to_repeat_a_segment():
+    link = link_of(Shape(delay=0.05))
+    kernel = link.kernels[LEFT]
+    assert kernel.repair == pytest.approx(0.1 + 0.2 + 0.1)
+
+    link.cut()
+    kernel.write(b"x", now=0.0)
+    link.advance(now=5.0)
+    assert kernel.repair == pytest.approx(0.4), "doublings do not count"
+
+
 def test_the_round_trip_follows_the_link():
     link = link_of(Shape(delay=0.05))
     link.reshape(Shape(delay=0.15))

@@ -85,10 +85,12 @@ class FakeTransport(asyncio.Transport):
             arrived_at=kernel.arrived_at,
             acked=kernel.acked,
             acked_at=kernel.acked_at,
+            delivered=kernel.delivered,
             outstanding=kernel.outstanding,
             unread=kernel.unread,
             unanswered=kernel.unanswered(now=now),
             rtt=kernel.rtt or None,
+            repair=kernel.repair,
         )
 
     # Reading.

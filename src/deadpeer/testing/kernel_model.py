@@ -38,6 +38,7 @@ class Segment(NamedTuple):
         fin: Whether the stream ends behind them.
         ack: The number of the byte that the sender expects next.
         edge: The first number for which the sender has no room.
+        taken: How many segments with new bytes it has, in order or not.
         probe: Whether it only asks for an acknowledgement.
         reset: Whether the sender knows no such connection.
     """
@@ -47,6 +48,7 @@ class Segment(NamedTuple):
     fin: bool = False
     ack: int = 0
     edge: int = 0
+    taken: int = 0
     probe: bool = False
     reset: bool = False
 
@@ -69,6 +71,7 @@ class KernelModel:
         arrived_at: When bytes last arrived in order, in seconds.
         acked: Bytes (and the end of the stream) that the peer acknowledged.
         acked_at: When an acknowledgement last arrived, in seconds.
+        delivered: Segments that the peer has, those behind a lost one included.
         eof: Whether the peer's stream has ended, and all of it has arrived.
         failed: Whether the peer has reset the connection.
     """
@@ -92,6 +95,7 @@ class KernelModel:
         self.arrived_at = -math.inf
         self.acked = 0
         self.acked_at = now
+        self.delivered = 0
         self.eof = False
         self.failed = False
         self._gone = False  # nothing is known of a connection any more
@@ -111,6 +115,7 @@ class KernelModel:
         # Receiving.
         self._unread = bytearray()
         self._expected = 0
+        self._taken = 0
         self._beyond: dict[int, Segment] = {}
         self._promised = receive_buffer
         # By less the window does not move (RFC 9293, section 3.8.6.2.2).
@@ -137,6 +142,11 @@ class KernelModel:
     def rtt(self) -> float:
         """The smoothed round trip, in seconds."""
         return self._srtt
+
+    @property
+    def repair(self) -> float:
+        """Seconds after which a lost segment is known to have arrived after all."""
+        return self._usual_timeout() + self._srtt
 
     def unanswered(self, *, now: float) -> float:
         """
@@ -276,14 +286,19 @@ class KernelModel:
         self.timer_at = now + self._timeout()
 
     def _timeout(self) -> float:
+        return float(min(self._usual_timeout() * 2**self._doublings, RTO_MAX))
+
+    def _usual_timeout(self) -> float:
         """Source: Linux net/ipv4/tcp_input.c, tcp_rtt_estimator(): the floor is under the margin."""
-        rto = self._srtt + max(RTO_MIN, K * self._rttvar)
-        return float(min(rto * 2**self._doublings, RTO_MAX))
+        return self._srtt + max(RTO_MIN, K * self._rttvar)
 
     def _send(self, segment: Segment, now: float) -> None:
         if self._growth() >= self._step:
             self._promised += self._growth()
-        self._emit(segment._replace(ack=self._expected, edge=self._promised), now)
+        whole = segment._replace(
+            ack=self._expected, edge=self._promised, taken=self._taken
+        )
+        self._emit(whole, now)
 
     def _growth(self) -> int:
         """Return by how much the window could be wider than the peer was told."""
@@ -333,6 +348,7 @@ class KernelModel:
         """Take in an acknowledgement."""
         self.acked_at = now
         self._misses = 0
+        self.delivered = max(self.delivered, segment.taken)
         opened = segment.edge > self._edge
         self._edge = max(self._edge, segment.edge)
         if segment.ack > self.acked:
@@ -359,6 +375,9 @@ class KernelModel:
 
     def _accept(self, segment: Segment, now: float) -> None:
         """Put a segment in its place, and what was waiting for it behind it."""
+        is_new = segment.seq + len(segment.data) > self._expected
+        if segment.data and is_new and segment.seq not in self._beyond:
+            self._taken += 1
         self._beyond[segment.seq] = segment
         while self._beyond and min(self._beyond) <= self._expected:
             ready = self._beyond.pop(min(self._beyond))

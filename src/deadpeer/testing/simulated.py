@@ -170,6 +170,8 @@ class Simulated:
             arrived_at=kernel.arrived_at,
             acked=kernel.acked,
             acked_at=kernel.acked_at,
+            delivered=kernel.delivered,
+            repair=kernel.repair,
             outstanding=kernel.outstanding + len(self.waiting),
             unanswered=kernel.unanswered(now=self.now),
         )
