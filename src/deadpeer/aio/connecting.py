@@ -20,11 +20,10 @@ from deadpeer.kernel.connecting import (
     require_timeout,
     unencodable,
 )
-from deadpeer.kernel.current_platform import this_platform
-from deadpeer.kernel.inspection import system_defaults
+from deadpeer.kernel.planning import plan_here
 from deadpeer.kernel.protection import protect, require_one
 from deadpeer.kernel.sockets import text_of
-from deadpeer.policy import Keepalive, Plan, plan
+from deadpeer.policy import Keepalive, Plan
 from deadpeer.policy.keepalive import require_seconds
 
 __all__ = ["open_connection"]
@@ -121,7 +120,10 @@ async def open_connection(
     if within is not None:
         # The first plan of its kind takes some hundredths of a second to make.
         settings = await asyncio.to_thread(
-            _planned, within, rtt, allow_stalled_reader=allow_stalled_reader
+            plan_here,
+            within=within,
+            rtt=rtt,
+            allow_stalled_reader=allow_stalled_reader,
         )
     wanted = settings.keepalive if settings else keepalive or Keepalive()
     found = await _looked_up(host, port, family=family, flags=flags, name="address")
@@ -193,17 +195,6 @@ def _require_usable(
         require_address("local_addr", local_addr, lengths=(2, 4))
     if delay is not None:
         require_seconds("happy_eyeballs_delay", delay, zero=True)
-
-
-def _planned(within: float, rtt: float | None, *, allow_stalled_reader: bool) -> Plan:
-    row = this_platform()
-    return plan(
-        within=within,
-        rtt=rtt,
-        platform=row,
-        defaults=system_defaults(row),
-        allow_stalled_reader=allow_stalled_reader,
-    )
 
 
 async def _replanned(

@@ -13,10 +13,9 @@ from deadpeer.cli.shared_options import ALLOW_STALLED_READER, RTT
 from deadpeer.errors import KernelRefused
 from deadpeer.host.becoming import EXECUTE
 from deadpeer.host.launching import Launch, launch
-from deadpeer.kernel.current_platform import this_platform
-from deadpeer.kernel.inspection import system_defaults
+from deadpeer.kernel.planning import plan_here
 from deadpeer.kernel.seccomp_support import this_machine
-from deadpeer.policy import Keepalive, plan
+from deadpeer.policy import Keepalive
 
 __all__ = ["command"]
 
@@ -108,15 +107,16 @@ def command(
     if as_json and not verbose and log_path is None:
         raise click.UsageError("--json says how: give -v or --log FILE too", ctx)
     this_machine()  # whether it can be done here at all, before anything is opened
-    settings = keepalive or _planned(
-        within or 0.0, rtt, allow_stalled_reader=allow_stalled_reader
-    )
+    if keepalive is None:
+        keepalive = plan_here(
+            within=within or 0.0, rtt=rtt, allow_stalled_reader=allow_stalled_reader
+        ).keepalive
     log = _log(log_path, verbose=verbose, as_json=as_json)
     try:
         launch(
             Launch(
                 command=program,
-                settings=settings,
+                settings=keepalive,
                 pin=pin,
                 tell=log.tell,
                 kept=log.kept,
@@ -127,19 +127,6 @@ def command(
             raise
         kind = NotFound if error.errno == errno.ENOENT else CannotRun
         raise kind(str(error)) from error
-
-
-def _planned(
-    within: float, rtt: float | None, *, allow_stalled_reader: bool
-) -> Keepalive:
-    row = this_platform()
-    return plan(
-        within=within,
-        rtt=rtt,
-        platform=row,
-        defaults=system_defaults(row),
-        allow_stalled_reader=allow_stalled_reader,
-    ).keepalive
 
 
 def _log(path: str | None, *, verbose: bool, as_json: bool) -> RunLog:

@@ -6,14 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from deadpeer.errors import ConfigError, PeerTimedOut
-from deadpeer.kernel.current_platform import this_platform
 from deadpeer.kernel.evidence import read_tcp_info
-from deadpeer.kernel.inspection import system_defaults
 from deadpeer.kernel.options import apply
+from deadpeer.kernel.planning import plan_here
 from deadpeer.kernel.protection import outgrows, protect
 from deadpeer.kernel.sockets import text_of
 from deadpeer.kernel.verdicts import verdict_on
-from deadpeer.policy import Plan, plan
+from deadpeer.policy import Plan
 from deadpeer.policy.keepalive import require_seconds
 
 __all__ = [
@@ -83,13 +82,8 @@ def create_connection(
         require_address("source_address", source_address, lengths=(2, 4))
     if timeout is not None:
         require_timeout(timeout)
-    row = this_platform()
-    settings = plan(
-        within=within,
-        rtt=rtt,
-        platform=row,
-        defaults=system_defaults(row),
-        allow_stalled_reader=allow_stalled_reader,
+    settings = plan_here(
+        within=within, rtt=rtt, allow_stalled_reader=allow_stalled_reader
     )
     host, port = address
     found = _looked_up(host, port)
