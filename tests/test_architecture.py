@@ -56,6 +56,7 @@ PURE = (
     "kernel/diag_dumps.py",
     "kernel/diag_messages.py",
     "kernel/diag_rows.py",
+    "kernel/json_values.py",
     "kernel/sysctl/files.py",
     "kernel/sysctl/order.py",
     "kernel/sysctl/plan.py",

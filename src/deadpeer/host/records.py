@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from deadpeer.errors import ConfigError
+from deadpeer.kernel.json_values import a_number, a_text
 from deadpeer.kernel.staging import NewFile, perform, refusal
 from deadpeer.platforms import LINUX, Name
 
@@ -260,8 +261,8 @@ def _record(data: dict[str, Any]) -> FixRecord:
     if not isinstance(within, int | float):
         raise TypeError(f"{within!r} is no duration")
     return FixRecord(
-        made_at=_text(data["made_at"]),
-        boot_id=_text(data["boot_id"]),
+        made_at=a_text(data["made_at"]),
+        boot_id=a_text(data["boot_id"]),
         within=within,
         sockets=tuple(_socket(item) for item in data["sockets"]),
     )
@@ -272,13 +273,13 @@ def _socket(item: dict[str, Any]) -> RecordedSocket:
     if "on" not in after or not after.keys() <= before.keys():
         raise ValueError("a value was set whose old one is not told")
     return RecordedSocket(
-        netns=_count(item["netns"]),
-        inode=_count(item["inode"]),
-        cookie=_count(item["cookie"]),
-        local=_text(item["local"]),
-        peer=_text(item["peer"]),
-        pid=_count(item["pid"]),
-        process=_text(item["process"]),
+        netns=a_number(item["netns"]),
+        inode=a_number(item["inode"]),
+        cookie=a_number(item["cookie"]),
+        local=a_text(item["local"]),
+        peer=a_text(item["peer"]),
+        pid=a_number(item["pid"]),
+        process=a_text(item["process"]),
         before=before,
         after=after,
     )
@@ -293,15 +294,3 @@ def _values(item: object) -> dict[str, int]:
         if not isinstance(value, int) or not -MOST <= value < MOST:
             raise TypeError(f"{key}={value!r} is no value")
     return {key: int(value) for key, value in item.items()}
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
-    return value
-
-
-def _count(value: object) -> int:
-    if not isinstance(value, int) or value < 0:
-        raise TypeError(f"{value!r} is no count")
-    return value

@@ -16,12 +16,12 @@ import binascii
 import json
 import sys
 import zlib
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, NoReturn
 
 from deadpeer.errors import AccessDenied, ConfigError, DeadPeerError
 from deadpeer.kernel.diag_dumps import Dump, RawDump, decode_dump
+from deadpeer.kernel.json_values import a_list, a_number, a_text, a_truth, or_none
 from deadpeer.kernel.namespaces import Namespace
 from deadpeer.kernel.owners import Holder, Owners
 from deadpeer.kernel.processes import Process
@@ -131,28 +131,28 @@ def _unpacked(data: bytes) -> Any:
 
 def _snapshot(content: dict[str, Any]) -> Snapshot:
     return Snapshot(
-        kernel=_text(content["kernel"]),
-        boot_id=_text(content["boot_id"]),
-        spaces=tuple(_read_space(space) for space in _list(content["spaces"])),
+        kernel=a_text(content["kernel"]),
+        boot_id=a_text(content["boot_id"]),
+        spaces=tuple(_read_space(space) for space in a_list(content["spaces"])),
         closed_spaces=tuple(
             (_namespace(namespace), _read_error(error))
-            for namespace, error in _list(content["closed_spaces"])
+            for namespace, error in a_list(content["closed_spaces"])
         ),
         owners=_owners(content),
         settings=SettingsOf(
             settings={
                 _cookie(cookie): _settings(values)
-                for cookie, *values in _list(content["settings"])
+                for cookie, *values in a_list(content["settings"])
             },
-            gone=tuple(_cookie(cookie) for cookie in _list(content["gone"])),
+            gone=tuple(_cookie(cookie) for cookie in a_list(content["gone"])),
             refused={
-                _number(pid): _read_error(error)
-                for pid, error in _list(content["refused"])
+                a_number(pid): _read_error(error)
+                for pid, error in a_list(content["refused"])
             },
         ),
         processes={
-            _number(fields["pid"]): _process(fields)
-            for fields in _list(content["processes"])
+            a_number(fields["pid"]): _process(fields)
+            for fields in a_list(content["processes"])
         },
     )
 
@@ -182,21 +182,21 @@ def _space(space: Space) -> dict[str, Any]:
 def _read_space(fields: dict[str, Any]) -> Space:
     raw = tuple(
         RawDump(
-            family=_number(dump["family"]),
-            protocol=_number(dump["protocol"]),
-            sequence=_number(dump["sequence"]),
+            family=a_number(dump["family"]),
+            protocol=a_number(dump["protocol"]),
+            sequence=a_number(dump["sequence"]),
             datagrams=tuple(
-                binascii.a2b_base64(_text(datagram))
-                for datagram in _list(dump["datagrams"])
+                binascii.a2b_base64(a_text(datagram))
+                for datagram in a_list(dump["datagrams"])
             ),
         )
-        for dump in _list(fields["dumps"])
+        for dump in a_list(fields["dumps"])
     )
     dump: Dump = decode_dump(
         raw,
-        repeats=_number(fields["repeats"]),
-        is_whole=_truth(fields["is_whole"]),
-        missing=tuple(_text(name) for name in _list(fields["missing"])),
+        repeats=a_number(fields["repeats"]),
+        is_whole=a_truth(fields["is_whole"]),
+        missing=tuple(a_text(name) for name in a_list(fields["missing"])),
     )
     return Space(
         namespace=_namespace(fields["namespace"]),
@@ -219,23 +219,23 @@ def _defaults(fields: dict[str, Any]) -> Defaults:
 
 def _namespace(fields: dict[str, Any]) -> Namespace:
     return Namespace(
-        inode=_number(fields["inode"]),
-        path=_text(fields["path"]),
-        name=_text(fields["name"]),
-        pids=tuple(_number(pid) for pid in _list(fields["pids"])),
+        inode=a_number(fields["inode"]),
+        path=a_text(fields["path"]),
+        name=a_text(fields["name"]),
+        pids=tuple(a_number(pid) for pid in a_list(fields["pids"])),
     )
 
 
 def _process(fields: dict[str, Any]) -> Process:
     return Process(
-        pid=_number(fields["pid"]),
-        name=_text(fields["name"]),
-        command=tuple(_text(word) for word in _list(fields["command"])),
-        uid=_or_none(_number, fields["uid"]),
-        user=_text(fields["user"]),
-        cgroup=_text(fields["cgroup"]),
-        container=_text(fields["container"]),
-        netns=_number(fields["netns"]),
+        pid=a_number(fields["pid"]),
+        name=a_text(fields["name"]),
+        command=tuple(a_text(word) for word in a_list(fields["command"])),
+        uid=or_none(a_number, fields["uid"]),
+        user=a_text(fields["user"]),
+        cgroup=a_text(fields["cgroup"]),
+        container=a_text(fields["container"]),
+        netns=a_number(fields["netns"]),
     )
 
 
@@ -246,19 +246,19 @@ def _holders(owners: Owners) -> list[tuple[int, Holder]]:
 def _owners(content: dict[str, Any]) -> Owners:
     first: dict[int, tuple[int, int]] = {}
     others: dict[int, list[tuple[int, int]]] = {}
-    for inode, pid, fd in _list(content["holders"]):
-        holder = (_number(pid), _number(fd))
-        if first.setdefault(_number(inode), holder) is not holder:
+    for inode, pid, fd in a_list(content["holders"]):
+        holder = (a_number(pid), a_number(fd))
+        if first.setdefault(a_number(inode), holder) is not holder:
             others.setdefault(inode, []).append(holder)
-    unreadable = tuple(_number(pid) for pid in _list(content["unreadable"]))
+    unreadable = tuple(a_number(pid) for pid in a_list(content["unreadable"]))
     return Owners(first=first, others=others, unreadable=unreadable)
 
 
 def _settings(values: list[Any]) -> SocketSettings:
     keepalive, idle, interval, probes, user_timeout = values
     return SocketSettings(
-        _truth(keepalive),
-        *(_or_none(_option, one) for one in (idle, interval, probes, user_timeout)),
+        a_truth(keepalive),
+        *(or_none(_option, one) for one in (idle, interval, probes, user_timeout)),
     )
 
 
@@ -271,27 +271,15 @@ def _error(error: DeadPeerError) -> dict[str, str]:
 
 
 def _read_error(fields: dict[str, Any]) -> DeadPeerError:
-    message, hint = _text(fields["message"]), _text(fields["hint"])
-    capability = _text(fields["capability"])
+    message, hint = a_text(fields["message"]), a_text(fields["hint"])
+    capability = a_text(fields["capability"])
     if capability:
         return AccessDenied(message, hint=hint, capability=capability)
     return DeadPeerError(message, hint=hint)
 
 
 def _cookie(text: Any) -> bytes:
-    return bytes.fromhex(_text(text))
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise _damaged(f"{value!r:.60} is no text")
-    return value
-
-
-def _number(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise _damaged(f"{value!r:.60} is no number")
-    return value
+    return bytes.fromhex(a_text(text))
 
 
 def _option(value: Any) -> int:
@@ -301,22 +289,6 @@ def _option(value: Any) -> int:
     if not LEAST_OPTION <= value <= MOST_OPTION:
         raise _damaged("a setting that no socket can have")
     return value
-
-
-def _truth(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise _damaged(f"{value!r:.60} is neither true nor false")
-    return value
-
-
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise _damaged(f"{value!r:.60} is no list")
-    return value
-
-
-def _or_none(read: Callable[[Any], int], value: Any) -> int | None:
-    return None if value is None else read(value)
 
 
 def _damaged(why: str) -> ConfigError:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from deadpeer.errors import ConfigError
+from deadpeer.kernel.json_values import a_number, a_text, or_none
 from deadpeer.kernel.sysctl.files import values_of
 from deadpeer.kernel.sysctl.table import SETTINGS
 from deadpeer.kernel.sysctl.tree import inside
@@ -155,10 +156,10 @@ def _record(data: dict[str, Any]) -> Record:
     if data["schema"] != SCHEMA:
         raise ValueError(f"schema {data['schema']!r} is not {SCHEMA}")
     return Record(
-        made_at=_text(data["made_at"]),
-        boot_id=None if data["boot_id"] is None else _text(data["boot_id"]),
-        namespace=None if data["namespace"] is None else _count(data["namespace"]),
-        made=_count(data["made"]),
+        made_at=a_text(data["made_at"]),
+        boot_id=or_none(a_text, data["boot_id"]),
+        namespace=or_none(a_number, data["namespace"]),
+        made=a_number(data["made"]),
         live=tuple(_live(item) for item in data["live"]),
         file=None if data["file"] is None else _file(data["file"]),
     )
@@ -169,15 +170,15 @@ def _live(item: dict[str, Any]) -> LiveChange:
         raise ValueError(f"{item['key']!r} is not a setting that we change")
     if not isinstance(item["new"], int):
         raise TypeError(f"{item['new']!r} is no number")
-    return LiveChange(key=item["key"], old=_text(item["old"]), new=item["new"])
+    return LiveChange(key=item["key"], old=a_text(item["old"]), new=item["new"])
 
 
 def _file(item: dict[str, Any]) -> FileChange:
     old = item["old"]
     change = FileChange(
-        path=_text(item["path"]),
-        new=_text(item["new"]),
-        made=_count(item["made"]),
+        path=a_text(item["path"]),
+        new=a_text(item["new"]),
+        made=a_number(item["made"]),
         old=None if old is None else _old(old),
     )
     if change.path != OWN_FILE:
@@ -191,23 +192,11 @@ def _file(item: dict[str, Any]) -> FileChange:
 
 def _old(item: dict[str, Any]) -> OldFile:
     return OldFile(
-        text=_text(item["text"]),
-        mode=_count(item["mode"]) & 0o7777,
-        owner=_count(item["owner"]),
-        group=_count(item["group"]),
+        text=a_text(item["text"]),
+        mode=a_number(item["mode"]) & 0o7777,
+        owner=a_number(item["owner"]),
+        group=a_number(item["group"]),
     )
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
-    return value
-
-
-def _count(value: object) -> int:
-    if not isinstance(value, int) or value < 0:
-        raise TypeError(f"{value!r} is no count")
-    return value
 
 
 def newest_first(directory: Path) -> tuple[Path, ...]:
