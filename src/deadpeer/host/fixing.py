@@ -19,7 +19,7 @@ from threading import Event
 from deadpeer.errors import DeadPeerError, KernelRefused, UnsupportedError
 from deadpeer.host.goals import Goal, merged, worst_of
 from deadpeer.host.held import held
-from deadpeer.host.outcomes import Outcome, outcome_of
+from deadpeer.host.outcomes import Outcome, Result
 from deadpeer.host.records import FixRecord, RecordedSocket, values_of
 from deadpeer.host.stopping import stoppable
 from deadpeer.host.targets import Target, rows_now, unreachable
@@ -52,15 +52,12 @@ NOT_ARMED = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fix:
+class Fix(Result):
     """
     What is to be done to one socket, or was.
 
     Args:
         target: Which one.
-        outcome: What comes, or came, of it.
-        why: The reason, where it was not simply done.
-        error: The same as an error, if it was one.
         before: What it held.
         wanted: What is to be set; None if nothing is.
         after: What is in force then: expected in a plan, read back afterwards.
@@ -71,28 +68,12 @@ class Fix:
     """
 
     target: Target
-    outcome: Outcome
-    why: str = ""
-    error: DeadPeerError | None = None
     before: Keepalive | None = None
     wanted: Keepalive | None = None
     after: Keepalive | None = None
     reading: Reading | None = None
     fires_in: float | None = None
     warnings: tuple[str, ...] = ()
-
-    def ended(
-        self, outcome: Outcome, why: str = "", *, error: DeadPeerError | None = None
-    ) -> "Fix":
-        """
-        Return what came of it, with nothing changed.
-
-        Args:
-            outcome: In one word.
-            why: The reason.
-            error: The reason as an error.
-        """
-        return replace(self, outcome=outcome, why=why, error=error, after=None)
 
 
 def plan_fixes(targets: Iterable[Target], goal: Goal) -> tuple[Fix, ...]:
@@ -138,7 +119,7 @@ def _looked_at(plain: Fix, goal: Goal, platform: Platform) -> Fix:
             reading = read(sock, platform)
             info = read_tcp_info(sock)
     except DeadPeerError as error:
-        return plain.ended(outcome_of(error), error.message, error=error)
+        return plain.failed(error)
     measured = info.round_trip if info and info.is_connected else None
     return _compared(plain, reading, measured, goal, platform)
 
@@ -155,7 +136,7 @@ def _compared(
             measured=measured, defaults=target.defaults, platform=platform
         )
     except DeadPeerError as error:
-        return known.ended(outcome_of(error), error.message, error=error)
+        return known.failed(error)
     worst = worst_of(before, made.rtt, target.defaults, platform)
     if worst <= goal.within and not _armed_late(target.row, before):
         why = f"a death is noticed within {worst:.3g} s"
@@ -181,7 +162,7 @@ def _warnings(target: Target, after: Keepalive) -> Iterator[str]:
 
 def _refused(fix: Fix, why: DeadPeerError | str) -> Fix:
     if isinstance(why, DeadPeerError):
-        return fix.ended(outcome_of(why), why.message, error=why)
+        return fix.failed(why)
     error = KernelRefused(f"{fix.target}: {why}", operation="fix")
     return fix.ended(Outcome.REFUSED, why, error=error)
 
@@ -268,15 +249,16 @@ def _carry_out(
 def _apply(fix: Fix, platform: Platform) -> Fix:
     if fix.wanted is None or fix.reading is None:
         raise ValueError("only what is planned can be done")
+    plain = replace(fix, after=None)
     try:
         with held(fix.target) as sock:
             if sock is None:
-                return fix.ended(Outcome.GONE, "it was closed just now")
+                return plain.ended(Outcome.GONE, "it was closed just now")
             if read(sock, platform) != fix.reading:
-                return _refused(fix, CHANGED)
+                return _refused(plain, CHANGED)
             applied = apply(sock, fix.wanted, platform=platform)
     except DeadPeerError as error:
-        return fix.ended(outcome_of(error), error.message, error=error)
+        return plain.failed(error)
     return replace(fix, outcome=Outcome.DONE, after=applied.keepalive)
 
 

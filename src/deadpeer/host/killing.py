@@ -17,7 +17,7 @@ from functools import partial
 from threading import Event
 
 from deadpeer.errors import AccessDenied, DeadPeerError, UnsupportedError
-from deadpeer.host.outcomes import Outcome, outcome_of
+from deadpeer.host.outcomes import Outcome, Result
 from deadpeer.host.stopping import stoppable
 from deadpeer.host.targets import Target, rows_now
 from deadpeer.kernel.diag import Diag, Ending
@@ -34,23 +34,17 @@ NO_MPTCP = "the kernel cannot end a Multipath TCP connection as a whole"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kill:
+class Kill(Result):
     """
     A connection that is to be ended, or was.
 
     Args:
         target: Which one.
-        outcome: What comes, or came, of it.
         reason: Why it was selected, if the evidence did that.
-        why: The reason, where it was not simply ended.
-        error: The same as an error, if it was one.
     """
 
     target: Target
-    outcome: Outcome
     reason: str = ""
-    why: str = ""
-    error: DeadPeerError | None = None
 
 
 def plan_kills(targets: Iterable[Target]) -> tuple[Kill, ...]:
@@ -142,7 +136,7 @@ def _end(kill: Kill, diag: Diag) -> Kill:
     except DeadPeerError as error:
         return _failed(kill, error)
     if ending is Ending.GONE:
-        return replace(kill, outcome=Outcome.GONE, why="it has ended already")
+        return kill.ended(Outcome.GONE, "it has ended already")
     return replace(kill, outcome=Outcome.DONE)
 
 
@@ -151,9 +145,9 @@ def _spared(kill: Kill, rows: Rows) -> Kill | None:
     target = kill.target
     now = rows.get((target.namespace.inode, target.row.cookie_bytes))
     if now is None:
-        return replace(kill, outcome=Outcome.GONE, why="it has ended already")
+        return kill.ended(Outcome.GONE, "it has ended already")
     if has_recovered(target.row, now):
-        return replace(kill, outcome=Outcome.SPARED, why=ANSWERED)
+        return kill.ended(Outcome.SPARED, ANSWERED)
     return None
 
 
@@ -178,6 +172,4 @@ def has_recovered(then: DiagRow, now: DiagRow) -> bool:
 
 
 def _failed(kill: Kill, error: DeadPeerError) -> Kill:
-    if kill.outcome is not Outcome.PLANNED:
-        return kill
-    return replace(kill, outcome=outcome_of(error), why=error.message, error=error)
+    return kill if kill.outcome is not Outcome.PLANNED else kill.failed(error)

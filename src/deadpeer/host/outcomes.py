@@ -1,10 +1,12 @@
 """What came of one socket that a verb was to change: one word, and why."""
 
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Self
 
 from deadpeer.errors import AccessDenied, DeadPeerError, UnsupportedError
 
-__all__ = ["Outcome", "outcome_of", "worst_exit"]
+__all__ = ["Outcome", "Result", "outcome_of", "worst_exit"]
 
 
 class Outcome(StrEnum):
@@ -24,6 +26,44 @@ class Outcome(StrEnum):
     """It was not done, and the reason is told."""
     UNSUPPORTED = "unsupported"
     """It cannot be done to this kind of socket, or by this kernel."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """
+    What comes, or came, of one socket; each verb has more to say about it.
+
+    Args:
+        outcome: In one word.
+        why: The reason, where it was not simply done.
+        error: The same as an error, if it was one.
+    """
+
+    outcome: Outcome
+    why: str = ""
+    error: DeadPeerError | None = None
+
+    def ended(
+        self, outcome: Outcome, why: str = "", *, error: DeadPeerError | None = None
+    ) -> Self:
+        """
+        Return what came of it, with nothing changed.
+
+        Args:
+            outcome: In one word.
+            why: The reason.
+            error: The reason as an error.
+        """
+        return replace(self, outcome=outcome, why=why, error=error)
+
+    def failed(self, error: DeadPeerError) -> Self:
+        """
+        Return what came of it, with nothing changed because of an error.
+
+        Args:
+            error: What was raised.
+        """
+        return self.ended(outcome_of(error), error.message, error=error)
 
 
 def outcome_of(error: DeadPeerError) -> Outcome:

@@ -22,7 +22,7 @@ from typing import cast
 
 from deadpeer.errors import AccessDenied, ConfigError, DeadPeerError, KernelRefused
 from deadpeer.host.held import held
-from deadpeer.host.outcomes import Outcome, outcome_of
+from deadpeer.host.outcomes import Outcome, Result
 from deadpeer.host.records import FixRecord, RecordedSocket, values_of
 from deadpeer.host.stopping import stoppable
 from deadpeer.host.targets import NEEDS_PTRACE, Target, rows_now, unreachable
@@ -41,16 +41,13 @@ CHANGED = "somebody has changed it since; --force puts the old values back all t
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Undo:
+class Undo(Result):
     """
     What is to be done to one socket of a record, or was.
 
     Args:
         item: What the record says of it.
-        outcome: What comes, or came, of it.
         target: The socket, where it was found.
-        why: The reason, where it was not simply done.
-        error: The same as an error, if it was one.
         now: What it held when it was looked at, in the kernel's units by our names.
         pinned: Settings that have their old value again and no longer follow the
             system's.
@@ -58,10 +55,7 @@ class Undo:
     """
 
     item: RecordedSocket
-    outcome: Outcome
     target: Target | None = None
-    why: str = ""
-    error: DeadPeerError | None = None
     now: dict[str, int] | None = None
     pinned: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
@@ -70,19 +64,6 @@ class Undo:
         item = self.item
         ends = " → ".join(end for end in (item.local, item.peer) if end)
         return f"{item.process or '?'}[{item.pid}] {ends}"
-
-    def ended(
-        self, outcome: Outcome, why: str = "", *, error: DeadPeerError | None = None
-    ) -> "Undo":
-        """
-        Return what came of it, with nothing changed.
-
-        Args:
-            outcome: In one word.
-            why: The reason.
-            error: The reason as an error.
-        """
-        return replace(self, outcome=outcome, why=why, error=error)
 
 
 def plan_undo(record: FixRecord, *, force: bool = False) -> tuple[Undo, ...]:
@@ -167,14 +148,14 @@ def _plan(
         why = unreachable(target)
         if isinstance(why, str):
             return plain.ended(Outcome.GONE, why)
-        return plain.ended(outcome_of(why), why.message, error=why)
+        return plain.failed(why)
     try:
         with held(target) as sock:
             if sock is None:
                 return plain.ended(Outcome.GONE, "it was closed just now")
             reading = read(sock, platform)
     except DeadPeerError as error:
-        return plain.ended(outcome_of(error), error.message, error=error)
+        return plain.failed(error)
     known = replace(plain, now=values_of(reading.units, on=reading.on))
     return _compared(known, platform, force=force)
 
@@ -243,7 +224,7 @@ def _put_back(undo: Undo, platform: Platform) -> Undo:
             lost = put_back(sock, steps, platform, before=before)
             now = read(sock, platform)
     except DeadPeerError as error:
-        return undo.ended(outcome_of(error), error.message, error=error)
+        return undo.failed(error)
     return replace(
         undo,
         outcome=Outcome.DONE,
