@@ -79,7 +79,7 @@ def table_lines(listing: Listing) -> Iterator[str]:
             _limit(row),
             _timer(row),
             str(row.unacknowledged),
-            row.judgement.reason,
+            _why(row),
         ]
         body.append(line)
     yield from _laid_out(head, body, [STYLES[row.verdict] for row in rows])
@@ -212,6 +212,14 @@ def _span(span: float) -> str:
 def _state(row: Seen) -> str:
     name = NAMES.get(row.state) or row.state.name.lower().replace("_", "-")
     return name if row.protocol == "tcp" else f"{name} ({row.protocol})"
+
+
+def _why(row: Seen) -> str:
+    reason = row.judgement.reason
+    if row.state is TcpState.SYN_SENT and row.verdict is Verdict.UNPROTECTED:
+        # What is judged is the connection that it becomes, not how long that takes.
+        return f"once connected: {reason}"
+    return reason
 
 
 def _process(pid: int | None, name: str) -> str:
