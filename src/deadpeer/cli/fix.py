@@ -24,9 +24,8 @@ from deadpeer.cli.outcomes import (
 from deadpeer.cli.output import messages, print_json
 from deadpeer.cli.selecting import Where, selecting
 from deadpeer.cli.shared_options import ALLOW_STALLED_READER, JSON, RTT, YES
-from deadpeer.errors import AccessDenied
 from deadpeer.host.fixing import Fix, Goal, carry_out, plan_fixes, record_of
-from deadpeer.host.outcomes import Outcome, worst_exit
+from deadpeer.host.outcomes import Outcome, missing_privilege, worst_exit
 from deadpeer.host.records import new_record_path, write_record
 from deadpeer.host.targets import choose_targets
 from deadpeer.policy.keepalive import require_seconds
@@ -88,8 +87,10 @@ def command(
         require_seconds("rtt", rtt, zero=True)
     goal = Goal(within=within, rtt=rtt, allow_stalled_reader=allow_stalled_reader)
     fixes = plan_fixes(choose_targets(where.selection(), listening=listening), goal)
+    # Without a privilege that one of them needs, nothing is changed.
+    applied = yes and not missing_privilege(fix.error for fix in fixes)
+    path = _recorded(fixes, goal, record) if applied else None
     stopped = None
-    path = _recorded(fixes, goal, record) if yes and not _denied(fixes) else None
     if path:
         fixes, stopped = carried_out(partial(carry_out, fixes))
     if as_json:
@@ -98,16 +99,10 @@ def command(
         _print(fixes, path, yes=yes)
     if stopped:
         raise stopped
-    if denied := _denied(fixes):
+    if denied := missing_privilege(fix.error for fix in fixes):
         raise denied
     code = worst_exit([fix.error for fix in fixes if fix.error])
     click.get_current_context().exit(code)
-
-
-def _denied(fixes: tuple[Fix, ...]) -> AccessDenied | None:
-    """Return the missing privilege, if there is one: then nothing is changed."""
-    errors = (fix.error for fix in fixes)
-    return next((error for error in errors if isinstance(error, AccessDenied)), None)
 
 
 def _recorded(fixes: tuple[Fix, ...], goal: Goal, given: Path | None) -> Path | None:

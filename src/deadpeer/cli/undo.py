@@ -18,8 +18,7 @@ from deadpeer.cli.outcomes import (
 )
 from deadpeer.cli.output import print_json
 from deadpeer.cli.shared_options import JSON, YES
-from deadpeer.errors import AccessDenied
-from deadpeer.host.outcomes import Outcome, worst_exit
+from deadpeer.host.outcomes import Outcome, missing_privilege, worst_exit
 from deadpeer.host.records import FixRecord, load_record
 from deadpeer.host.undoing import Undo, carry_out, plan_undo, settings_of
 
@@ -45,7 +44,8 @@ def command(*, record: Path, force: bool, yes: bool, as_json: bool) -> None:
     """
     found = load_record(record)
     undos = plan_undo(found, force=force)
-    applied = yes and not _denied(undos)
+    # Without a privilege that one of them needs, nothing is changed.
+    applied = yes and not missing_privilege(undo.error for undo in undos)
     stopped = None
     if applied:
         undos, stopped = carried_out(partial(carry_out, undos))
@@ -55,16 +55,10 @@ def command(*, record: Path, force: bool, yes: bool, as_json: bool) -> None:
         _print(undos, applied=applied)
     if stopped:
         raise stopped
-    if denied := _denied(undos):
+    if denied := missing_privilege(undo.error for undo in undos):
         raise denied
     code = worst_exit([undo.error for undo in undos if undo.error])
     click.get_current_context().exit(code)
-
-
-def _denied(undos: tuple[Undo, ...]) -> AccessDenied | None:
-    """Return the missing privilege, if there is one: then nothing is changed."""
-    errors = (undo.error for undo in undos)
-    return next((error for error in errors if isinstance(error, AccessDenied)), None)
 
 
 def _print(undos: tuple[Undo, ...], *, applied: bool) -> None:

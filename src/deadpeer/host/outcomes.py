@@ -1,12 +1,13 @@
 """What came of one socket that a verb was to change: one word, and why."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Self
 
 from deadpeer.errors import AccessDenied, DeadPeerError, UnsupportedError
 
-__all__ = ["Outcome", "Result", "outcome_of", "worst_exit"]
+__all__ = ["Outcome", "Result", "missing_privilege", "outcome_of", "worst_exit"]
 
 
 class Outcome(StrEnum):
@@ -77,6 +78,16 @@ def outcome_of(error: DeadPeerError) -> Outcome:
     return Outcome.UNSUPPORTED if unsupported else Outcome.REFUSED
 
 
+def missing_privilege(errors: Iterable[DeadPeerError | None]) -> AccessDenied | None:
+    """
+    Return the first privilege that is missing, if one is.
+
+    Args:
+        errors: Why sockets were refused; None for those that were not.
+    """
+    return next((error for error in errors if isinstance(error, AccessDenied)), None)
+
+
 def worst_exit(errors: list[DeadPeerError]) -> int:
     """
     Return the exit code of a verb of which some sockets were refused.
@@ -84,7 +95,6 @@ def worst_exit(errors: list[DeadPeerError]) -> int:
     Args:
         errors: Why, each; a missing privilege goes before everything else.
     """
-    for error in errors:
-        if isinstance(error, AccessDenied):
-            return error.exit_code
+    if denied := missing_privilege(errors):
+        return denied.exit_code
     return max((error.exit_code for error in errors), default=0)
