@@ -9,12 +9,21 @@ line of its result. It is in this process's network namespace, or in one of its 
 import ast
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["Neighbour", "as_nobody", "neighbour"]
+import pytest
+
+__all__ = [
+    "Neighbour",
+    "as_nobody",
+    "connect_by_many_paths",
+    "left_as_it_was",
+    "neighbour",
+]
 
 NOBODY = 65534
 
@@ -34,6 +43,15 @@ def pair(host="127.0.0.1"):
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, 0), family=family) as server:
         client = socket.create_connection(server.getsockname()[:2])
+        return client, server.accept()[0]
+
+def multipath():
+    by_many_paths = socket.AF_INET, socket.SOCK_STREAM, 262  # IPPROTO_MPTCP
+    with socket.socket(*by_many_paths) as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        client = socket.socket(*by_many_paths)
+        client.connect(server.getsockname())
         return client, server.accept()[0]
 
 scope = {name: value for name, value in globals().items() if name[0] != "_"}
@@ -88,6 +106,42 @@ def neighbour(*, namespace: bool = False) -> Iterator[Neighbour]:
             yield child
         finally:
             process.kill()
+
+
+def connect_by_many_paths(child: Neighbour) -> None:
+    """Have a child connect ``m`` and ``n`` by Multipath TCP; skip if it cannot."""
+    made = child.told(
+        """
+try:
+    m, n = multipath()
+except OSError:
+    m = None
+m is not None
+"""
+    )
+    if not made:
+        pytest.skip("needs a kernel with MPTCP (sysctl net.mptcp.enabled)")
+
+
+@contextlib.contextmanager
+def left_as_it_was(child: Neighbour, *, timeout: float | None) -> Iterator[None]:
+    """
+    Check that what is done to a child's ``a`` leaves its modes and options alone.
+
+    Meanwhile ``timeout`` is Python's default, which changes sockets that it makes.
+    """
+    child.told("import fcntl")
+    look = (
+        "fcntl.fcntl(a, fcntl.F_GETFL), a.getsockopt(1, 9),"
+        " [a.getsockopt(6, n) for n in (4, 5, 6, 18)]"
+    )
+    before = child.told(look)
+    socket.setdefaulttimeout(timeout)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(None)
+    assert child.told(look) == before
 
 
 def as_nobody(action: Callable[[], int]) -> int:

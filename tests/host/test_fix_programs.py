@@ -6,7 +6,6 @@ anything that can be seen.
 """
 
 import contextlib
-import json
 import select
 import socket
 import subprocess
@@ -16,8 +15,8 @@ from typing import Any
 
 import pytest
 from tests.host.programs import PROGRAMS, build_static, started, why_no
+from tests.host.telling import told
 
-from deadpeer.cli.root import run
 from deadpeer.errors import NotTcp
 from deadpeer.kernel.borrow import Lender
 from deadpeer.kernel.inspection import inspect
@@ -136,16 +135,6 @@ def test_each_sees_its_error_in_time_and_its_twin_nothing(static, tmp_path, caps
         for one in left:
             assert one.poll() is None
             assert seen(one, descriptors[one.pid]) == before[one.pid]
-
-
-def told(capsys: Any, *words: str) -> dict[str, Any]:
-    """Run a verb and return its JSON."""
-    capsys.readouterr()
-    code = run([*words, "--json"])
-    answer = capsys.readouterr()
-    assert code == 0, answer.err
-    found: dict[str, Any] = json.loads(answer.out)
-    return found
 
 
 def ended_at(process: subprocess.Popen[str], give_up_at: float) -> float | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.host.strangers import fingerprints, prepare
-from tests.neighbours import Neighbour, neighbour
+from tests.neighbours import Neighbour, connect_by_many_paths, neighbour
 
 from deadpeer.errors import ConfigError, KernelRefused, UnsupportedError
 from deadpeer.host.fixing import Fix, Goal, carry_out, plan_fixes, record_of
@@ -196,22 +196,7 @@ def test_a_socket_that_nobody_holds_is_refused_with_the_reason(child):
 
 
 def test_multipath_tcp_is_unsupported_and_never_done(child):
-    made = child.told(
-        """
-try:
-    server = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)
-    server.bind(("127.0.0.1", 0)); server.listen()
-    m = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)
-    m.connect(server.getsockname())
-    n, _ = server.accept()
-    made = True
-except OSError:
-    made = False
-made
-"""
-    )
-    if not made:
-        pytest.skip("needs a kernel with MPTCP (sysctl net.mptcp.enabled)")
+    connect_by_many_paths(child)
     port = child.told("m.getsockname()[1]")
     words = ("sport", "=", f":{port}")
     found = choose_targets(Selection(words=words, pids=frozenset({child.pid})))

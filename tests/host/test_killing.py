@@ -1,7 +1,6 @@
 """Ending connections: those whose peers are dead, by their cookies, and no others."""
 
 import errno
-import json
 import socket
 from dataclasses import replace
 from typing import Any
@@ -10,6 +9,7 @@ import pytest
 from tests.host.crowds import crowd
 from tests.host.interrupting import interrupted_after_one
 from tests.host.strangers import fingerprints, prepare
+from tests.host.telling import told
 from tests.neighbours import neighbour
 
 from deadpeer.cli.root import run
@@ -47,28 +47,26 @@ def error_of(sock: socket.socket) -> int:
 @pytest.mark.slow
 def test_all_that_are_dead_are_ended_and_none_that_live(capsys):
     with crowd(dying=DYING, living=LIVING) as made:
-        words = ("kill", "--suspect", "--netns", made.netns, "--json")
+        words = ("kill", "--suspect", "--netns", made.netns)
 
-        def told(*more: str) -> dict[str, Any]:
-            capsys.readouterr()
-            assert run([*words, *more]) == 0
-            found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        def counts(*more: str) -> dict[str, int]:
+            found: dict[str, int] = told(capsys, *words, *more)["counts"]
             return found
 
-        assert told()["counts"] == {}
+        assert counts() == {}
         made.pull()
 
-        assert made.until(lambda: told()["counts"] == {"planned": DYING}, PATIENCE)
+        assert made.until(lambda: counts() == {"planned": DYING}, PATIENCE)
         assert [error_of(near) for near, _ in made.dying] == [0] * DYING
-        ended = told("--yes")
+        ended = counts("--yes")
 
-        assert ended["counts"] == {"done": DYING}
+        assert ended == {"done": DYING}
         assert {error_of(near) for near, _ in made.dying} == {errno.ECONNABORTED}
         assert [error_of(near) for near, _ in made.living] == [0] * LIVING
         for near, far in made.living[0::2]:
             far.send(b"y")
             assert near.recv(1) == b"y"
-        assert told()["counts"] == {}
+        assert counts() == {}
 
 
 def test_a_plan_ends_nothing(child):

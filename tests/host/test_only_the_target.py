@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.host.strangers import fingerprints, prepare
+from tests.host.telling import told
 from tests.neighbours import Neighbour, neighbour
 
 from deadpeer.cli.root import run
@@ -69,15 +70,6 @@ def strangers(meant: Neighbour, beside: Neighbour, twin: Neighbour) -> list[Any]
         fingerprints(beside, "a", *OTHERS),
         fingerprints(twin, "a", *OTHERS),
     ]
-
-
-def told(capsys: Any, *words: str) -> dict[str, Any]:
-    capsys.readouterr()
-    code = run([*words, "--json"])
-    answer = capsys.readouterr()
-    assert code == 0, answer.err
-    found: dict[str, Any] = json.loads(answer.out)
-    return found
 
 
 def ways_to_say_it(meant: Neighbour) -> list[tuple[str, ...]]:

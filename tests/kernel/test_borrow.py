@@ -3,11 +3,10 @@
 import errno
 import fcntl
 import os
-import socket
 from pathlib import Path
 
 import pytest
-from tests.neighbours import as_nobody, neighbour
+from tests.neighbours import as_nobody, left_as_it_was, neighbour
 
 from deadpeer.errors import AccessDenied, ConfigError, KernelRefused
 from deadpeer.kernel.borrow import Lender
@@ -67,24 +66,12 @@ def test_it_is_given_back_after_an_error_too(child):
 
 @pytest.mark.parametrize("timeout", [None, 0.0, 5.0])
 def test_the_owners_modes_and_options_stay_as_they_are(child, timeout):
-    child.told("import fcntl")
-    look = (
-        "fcntl.fcntl(a, fcntl.F_GETFL), a.getsockopt(1, 9),"
-        " [a.getsockopt(6, n) for n in (4, 5, 6, 18)]"
-    )
-    before = child.told(look)
-
-    socket.setdefaulttimeout(timeout)  # which changes sockets that Python makes
-    try:
-        with (
-            Lender(child.pid) as lender,
-            lender.borrowed(child.told("a.fileno()")) as copy,
-        ):
-            inspect(copy)
-    finally:
-        socket.setdefaulttimeout(None)
-
-    assert child.told(look) == before
+    with (
+        left_as_it_was(child, timeout=timeout),
+        Lender(child.pid) as lender,
+        lender.borrowed(child.told("a.fileno()")) as copy,
+    ):
+        inspect(copy)
 
 
 def test_the_connection_lives_on_after_it(child):

@@ -10,7 +10,12 @@ from typing import Any
 
 import pytest
 from tests.kernel.diag_samples import row
-from tests.neighbours import Neighbour, as_nobody, neighbour
+from tests.neighbours import (
+    Neighbour,
+    as_nobody,
+    connect_by_many_paths,
+    neighbour,
+)
 
 from deadpeer.errors import AccessDenied, KernelRefused, UnsupportedError
 from deadpeer.kernel.diag import Diag, Ending
@@ -146,24 +151,8 @@ d, _ = server.accept()
 
 @ALONE
 def test_multipath_connections_and_their_subflows_are_told_apart(child):
-    made = child.told(
-        """
-try:
-    server = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)
-    server.bind(("127.0.0.1", 0)); server.listen()
-    m = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)
-    m.connect(server.getsockname())
-    n, _ = server.accept()
-    m.send(b"x"); n.recv(1)
-    made = True
-except OSError:
-    made = False
-a, b = pair()
-made
-"""
-    )
-    if not made:
-        pytest.skip("needs a kernel with MPTCP (sysctl net.mptcp.enabled)")
+    connect_by_many_paths(child)
+    child.told("m.send(b'x'); n.recv(1); a, b = pair()")
 
     rows = dump(child, states=1 << TcpState.ESTABLISHED).rows
 

@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from tests.neighbours import as_nobody, neighbour
+from tests.neighbours import as_nobody, left_as_it_was, neighbour
 
 from deadpeer.kernel.settings_of import SocketSettings, Wanted, settings_of
 
@@ -106,20 +106,9 @@ def test_a_process_that_has_ended_has_no_sockets(child):
 
 @pytest.mark.parametrize("timeout", [None, 0.0, 5.0])
 def test_the_owners_modes_and_options_stay_as_they_are(child, timeout):
-    child.told("import fcntl")
-    look = (
-        "fcntl.fcntl(a, fcntl.F_GETFL), a.getsockopt(1, 9),"
-        " [a.getsockopt(6, n) for n in (4, 5, 6, 18)]"
-    )
-    before = child.told(look)
-
-    socket.setdefaulttimeout(timeout)  # which changes sockets that Python makes
-    try:
+    with left_as_it_was(child, timeout=timeout):
         settings_of([wanted(child, "a"), wanted(child, "b")])
-    finally:
-        socket.setdefaulttimeout(None)
 
-    assert child.told(look) == before
     assert child.told("a.send(b'x')\nb.recv(1)") == b"x"
 
 
