@@ -21,7 +21,7 @@ from deadpeer.kernel import bpf
 from deadpeer.kernel.bpf import Hook
 from deadpeer.kernel.cgroups import Cgroup, hierarchy
 
-__all__ = ["needs_cgroups", "own_cgroup", "started_in"]
+__all__ = ["needs_cgroups", "own_cgroup", "started_in", "take_off"]
 
 PREFIX = "deadpeer-test-"
 COUNTER = itertools.count()
@@ -77,6 +77,20 @@ def removed(folder: Path) -> None:
             os.sched_yield()
         else:
             return
+
+
+def take_off(cgroup: Cgroup, hook: Hook) -> None:
+    """Take the one program off one hook, as if nobody had come to attach it."""
+    descriptor = os.open(cgroup.folder, os.O_RDONLY)
+    try:
+        [number], _ = bpf.attached_ids(descriptor, hook)
+        program = bpf.program_by_id(number)
+        try:
+            bpf.detach(program, descriptor, hook)
+        finally:
+            os.close(program)
+    finally:
+        os.close(descriptor)
 
 
 def sweep(top: Path) -> None:

@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 from tests.neighbours import as_nobody
-from tests.own_cgroups import needs_cgroups, own_cgroup
+from tests.own_cgroups import needs_cgroups, own_cgroup, take_off
 
 from deadpeer.cli.root import run
 from deadpeer.host.attach_plans import plan_attach
 from deadpeer.host.attaching import attach
-from deadpeer.host.attachments import attached, look, opened
-from deadpeer.kernel import bpf
+from deadpeer.host.attachments import attached, look
 from deadpeer.kernel.bpf import Hook
 from deadpeer.kernel.cgroups import Cgroup
 
@@ -103,11 +102,7 @@ def test_the_objects_of_json(cgroup, capsys):
 
 def test_a_half_of_an_attachment_is_not_told_as_a_whole(cgroup, capsys):
     attach(plan_attach(cgroup.name, within=20, pin=True))
-    [number] = look(cgroup).ours[Hook.SETSOCKOPT]
-    program = bpf.program_by_id(number)
-    with opened(cgroup) as folder:
-        bpf.detach(program, folder, Hook.SETSOCKOPT)
-    os.close(program)
+    take_off(cgroup, Hook.SETSOCKOPT)
     words = "attach", cgroup.name, "--within", "20", "--pin"
 
     assert "pinned (only in part" in said(capsys, "attach")

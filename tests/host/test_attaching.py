@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.neighbours import as_nobody, neighbour
-from tests.own_cgroups import needs_cgroups, own_cgroup
+from tests.own_cgroups import needs_cgroups, own_cgroup, take_off
 
 from deadpeer.errors import AccessDenied, ConfigError, KernelRefused
 from deadpeer.host import attach_plans
@@ -131,11 +131,7 @@ def test_attaching_with_other_values_replaces_ours(before, after):
 def test_half_of_what_was_wanted_is_not_taken_for_the_whole():
     with own_cgroup() as cgroup:
         attach(plan_attach(cgroup.name, within=20, pin=True))
-        [number] = look(cgroup).ours[Hook.SETSOCKOPT]
-        program = bpf.program_by_id(number)
-        with opened(cgroup) as folder:
-            bpf.detach(program, folder, Hook.SETSOCKOPT)
-        os.close(program)
+        take_off(cgroup, Hook.SETSOCKOPT)
         again = plan_attach(cgroup.name, within=20, pin=True)
 
         assert not again.is_done
