@@ -21,10 +21,9 @@ from typing import Any
 from deadpeer.aio.arguments import require_heartbeat
 from deadpeer.aio.judging import CLOSED, Judging, loop_for
 from deadpeer.aio.reporting import Reporter
-from deadpeer.aio.warden import Warden, warden_of
+from deadpeer.aio.warden import Ward, Warden, warden_of
 from deadpeer.core.events import Change, Died, Evidence, Reason
 from deadpeer.core.facts import NO_FACTS, Facts
-from deadpeer.core.judge import NEVER
 from deadpeer.core.kernel_evidence import Onlooker, probing
 from deadpeer.core.states import State
 from deadpeer.errors import (
@@ -101,7 +100,7 @@ def watch(
     )
 
 
-class Watch(Judging):
+class Watch(Ward, Judging):
     """
     A watch over one connection, made by ``watch``.
 
@@ -123,8 +122,8 @@ class Watch(Judging):
     def __init__(
         self, connection: Any, *, heartbeat: Heartbeat, probe: bool, reporter: Reporter
     ) -> None:
+        super().__init__()
         self.heartbeat = heartbeat
-        self.armed_at = NEVER
         self._connection = connection
         self._warden: Warden = warden_of(loop_for(self._word))
         self._onlooker = Onlooker(heartbeat, now=self._warden.clock())
@@ -160,6 +159,8 @@ class Watch(Judging):
 
         Raises:
             LocalProtocolError: It was started before.
+            ConfigError: Not with a watch that could be made.
+            NotTcp: Nor this: one that is closed by now is told as a change.
             UnsupportedError: This kind of socket takes no such settings.
             KernelRefused: No descriptor is left, or the kernel refused the probes.
             AccessDenied: A privilege is missing.
