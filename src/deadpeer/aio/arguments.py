@@ -11,6 +11,7 @@ __all__ = [
     "require_callable",
     "require_detector",
     "require_heartbeat",
+    "require_kind",
     "require_limits",
     "require_plain",
     "require_port",
@@ -84,6 +85,28 @@ def require_callable(name: str, callback: Any, *takes: str) -> None:
         ) from None
 
 
+def require_kind(name: str, value: Any, kind: type, *, hint: str) -> None:
+    """
+    Refuse what is of another type.
+
+    Args:
+        name: The name of the argument.
+        value: What was given.
+        kind: The type that it has to be of.
+        hint: What to give.
+
+    Raises:
+        ConfigError: It is of another.
+    """
+    if not isinstance(value, kind):
+        raise ConfigError(
+            f"{name}={value!r} is no {kind.__name__}",
+            hint=hint,
+            field=name,
+            value=value,
+        )
+
+
 def require_heartbeat(value: Any) -> None:
     """
     Refuse what is no heartbeat, such as a number of seconds.
@@ -94,13 +117,8 @@ def require_heartbeat(value: Any) -> None:
     Raises:
         ConfigError: It is something else.
     """
-    if not isinstance(value, Heartbeat):
-        raise ConfigError(
-            f"heartbeat={value!r} is no Heartbeat",
-            hint="give Heartbeat(interval=20, timeout=10), or Heartbeat.within(30)",
-            field="heartbeat",
-            value=value,
-        )
+    hint = "give Heartbeat(interval=20, timeout=10), or Heartbeat.within(30)"
+    require_kind("heartbeat", value, Heartbeat, hint=hint)
 
 
 def require_detector(value: Any) -> None:
@@ -126,7 +144,7 @@ def require_detector(value: Any) -> None:
 
 def require_limits(value: Any) -> None:
     """
-    Refuse what are no limits.
+    Refuse what is no ``Limits``, such as one of them.
 
     Args:
         value: What was given.
@@ -134,13 +152,8 @@ def require_limits(value: Any) -> None:
     Raises:
         ConfigError: It is something else.
     """
-    if not isinstance(value, Limits):
-        raise ConfigError(
-            f"limits={value!r} are no Limits",
-            hint="give deadpeer.core.limits.Limits(largest_message=…)",
-            field="limits",
-            value=value,
-        )
+    hint = "give deadpeer.core.limits.Limits(largest_message=…)"
+    require_kind("limits", value, Limits, hint=hint)
 
 
 def require_port(value: Any, *, lowest: int) -> None:

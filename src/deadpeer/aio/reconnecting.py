@@ -19,7 +19,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from deadpeer.aio.arguments import require_plain
+from deadpeer.aio.arguments import require_kind, require_plain
 from deadpeer.aio.connection import Connection
 from deadpeer.aio.opening import Connecting, connect_peer
 from deadpeer.errors import (
@@ -157,13 +157,8 @@ def reconnecting(
     ...             print(message)
     """
     require_plain("on_retry", on_retry, "error", "delay")
-    if not isinstance(backoff, Backoff):
-        raise ConfigError(
-            f"backoff={backoff!r} is no Backoff",
-            hint="give Backoff(first=0.5, cap=30)",
-            field="backoff",
-            value=backoff,
-        )
+    hint = "give Backoff(first=0.5, cap=30)"
+    require_kind("backoff", backoff, Backoff, hint=hint)
     if more.get("sock") is not None:
         raise ConfigError(
             "a socket connects once, and not again",
