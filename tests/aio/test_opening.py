@@ -11,7 +11,13 @@ import time
 from typing import Any
 
 import pytest
-from tests.aio.worlds import QUICK, on_real_loops, settings_of, socket_pair
+from tests.aio.worlds import (
+    QUICK,
+    on_real_loops,
+    opened_alive,
+    settings_of,
+    socket_pair,
+)
 
 import deadpeer
 from deadpeer.aio import connect_peer, serve_peers
@@ -164,22 +170,15 @@ def test_a_greeting_that_came_while_this_loop_was_blocked_counts(world):
         ours, theirs = socket_pair()
         with theirs:
             connecting = connect_peer(sock=ours, within=0.5, safety_net=False)
-            opening = asyncio.ensure_future(awaited(connecting))
+            opening = asyncio.ensure_future(opened_alive(connecting))
             await loop.sock_recv(theirs, 1000)
             for _ in range(5):
                 await asyncio.sleep(0)  # until it waits for the greeting
             theirs.send(Conversation(Hello(), Limits(), now=0.0).greeting())
             time.sleep(0.6)  # noqa: ASYNC251 - what is tested
-            peer = await opening
-            assert peer.state is State.ALIVE
-            peer.abort()
-            await peer.wait_closed()
+            await opening
 
     world.run(main())
-
-
-async def awaited(connecting):
-    return await connecting
 
 
 @on_real_loops

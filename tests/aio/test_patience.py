@@ -8,14 +8,13 @@ import time
 from typing import Any
 
 import pytest
-from tests.aio.worlds import VIRTUAL, on_real_loops
+from tests.aio.worlds import VIRTUAL, on_real_loops, opened_alive
 
 from deadpeer.aio import connect_peer
 from deadpeer.aio.patience import PARTS, Patience
 from deadpeer.core.conversation import Conversation
 from deadpeer.core.hello import Hello
 from deadpeer.core.limits import Limits
-from deadpeer.core.states import State
 
 HERE = "127.0.0.1"
 
@@ -124,17 +123,10 @@ def test_a_loop_that_was_blocked_while_it_connected_does_not_accuse(world, turns
     async def main():
         with one_who_greets() as port:
             connecting = connect_peer(HERE, port, within=0.3, safety_net=False)
-            opening = asyncio.ensure_future(awaited(connecting))
+            opening = asyncio.ensure_future(opened_alive(connecting))
             for _ in range(turns):
                 await asyncio.sleep(0)
             time.sleep(0.4)  # noqa: ASYNC251 - what is tested
-            peer = await opening
-            assert peer.state is State.ALIVE
-            peer.abort()
-            await peer.wait_closed()
+            await opening
 
     world.run(main())
-
-
-async def awaited(connecting):
-    return await connecting

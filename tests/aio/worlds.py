@@ -132,6 +132,14 @@ async def agreed(*peers):
             await anext(changes, None)
 
 
+async def opened_alive(connecting):
+    """Open a connection, see that it lives, and end it."""
+    peer = await connecting
+    assert peer.state is State.ALIVE
+    peer.abort()
+    await peer.wait_closed()
+
+
 def open_sockets():
     """Return which sockets are open. Loops open other things when they need them."""
     folder = Path("/proc/self/fd")
