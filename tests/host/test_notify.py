@@ -46,7 +46,7 @@ class Server(http.server.ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://user:secret@127.0.0.1:{self.server_port}/hook?token=secret"
+        return f"http://127.0.0.1:{self.server_port}/hook?token=secret"
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -87,8 +87,7 @@ def serving():
 def test_a_webhook_that_fails_twice_is_called_a_third_time(serving):
     said: list[str] = []
     server = serving(503, 429)
-    hook = Webhook(server.url.replace("user:secret@", ""), report=said.append,
-                   backoff=QUICK)  # fmt: skip
+    hook = Webhook(server.url, report=said.append, backoff=QUICK)
     hook.tell(item(7))
     body = server.bodies.get(timeout=PATIENCE)
     hook.close()
@@ -105,8 +104,7 @@ def test_a_webhook_is_given_up_at_once_where_another_call_changes_nothing(
 ):
     said: queue.Queue[str] = queue.Queue()
     server = serving(*[code] * 9)
-    url = server.url.replace("user:secret@", "")
-    hook = Webhook(url, report=said.put, backoff=QUICK, attempts=3)
+    hook = Webhook(server.url, report=said.put, backoff=QUICK, attempts=3)
     hook.tell(item())
     line = said.get(timeout=PATIENCE)
     hook.close()
@@ -233,6 +231,14 @@ def test_any_name_can_be_handed_on(name):
 def test_what_is_no_url_is_refused(url):
     with pytest.raises(ConfigError):
         require_url(url)
+
+
+@pytest.mark.parametrize("url", ["http://ann:s3cret@x/", "http://ann:s3cret@x:80/"])
+def test_a_password_in_a_url_is_refused_and_not_told(url):
+    """The library would take it for a port, and say so."""
+    with pytest.raises(ConfigError, match="for x has a user in it") as caught:
+        Webhook(url, report=print)
+    assert "s3cret" not in f"{caught.value} {caught.value!r} {caught.value.value}"
 
 
 def test_a_command_that_runs_on_is_ended_with_the_watch(tmp_path):

@@ -71,8 +71,8 @@ class Webhook:
         most: int = 1000,
     ) -> None:
         self.url = require_url(url)
-        # A URL may hold a secret: messages name its host only.
-        self._host = urlsplit(url).hostname
+        # A URL may hold a secret: messages name its host and port only.
+        self._host = urlsplit(url).netloc
         self._report = report
         self._backoff = backoff or Backoff()
         self._attempts = attempts
@@ -278,7 +278,8 @@ def require_url(url: str) -> str:
         url: Of ``http`` or ``https``, with a host.
 
     Raises:
-        ConfigError: It is another one.
+        ConfigError: It is another one, or has a password in it, which would be told
+            to whoever reads the messages.
     """
     try:
         parts = urlsplit(url)
@@ -293,6 +294,13 @@ def require_url(url: str) -> str:
             hint="write, for instance: https://alerts.example/hook",
             field="webhook",
             value=url,
+        )
+    if "@" in parts.netloc:
+        raise ConfigError(
+            f"a webhook's URL for {parts.hostname} has a user in it, who is not sent",
+            hint="use one that is a secret by its path, or a proxy that logs in",
+            field="webhook",
+            value=parts.hostname,
         )
     return url
 
