@@ -55,3 +55,19 @@ def test_what_was_renamed_is_opened_anew_and_what_cannot_be_stays_open(tmp_path)
 
     assert (moved / "out").read_text() == "new\nold\n"
     assert (moved / "out.1").read_text() == ""
+
+
+def test_a_named_pipe_that_nobody_reads_is_refused_and_waits_for_nobody(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(ConfigError, match="nobody reads it"):
+        Output(str(path), report=print)
+
+    reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with (
+        os.fdopen(reading, "rb") as reader,
+        Output(str(path), report=print) as out,
+    ):
+        out.write("a\n")
+        assert os.get_blocking(out.fileno)
+        assert reader.readline() == b"a\n"

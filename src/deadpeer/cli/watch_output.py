@@ -5,6 +5,7 @@ A full disk does not end the watch: what could not be written is counted and tol
 the next line is tried again.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -107,11 +108,15 @@ class Output:
 def _opened(path: str) -> int:
     try:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        return os.open(path, flags, 0o666)
+        # A named pipe would wait for a reader, and no signal could end that.
+        opened = os.open(path, flags | os.O_NONBLOCK, 0o666)
     except OSError as error:
+        unread = "nobody reads it" if error.errno == errno.ENXIO else ""
         raise ConfigError(
-            f"{path} cannot be written: {error.strerror or error}",
+            f"{path} cannot be written: {unread or error.strerror or error}",
             hint="give --output a file in a folder that may be written to",
             field="output",
             value=path,
         ) from error
+    os.set_blocking(opened, True)
+    return opened

@@ -7,10 +7,11 @@ option; what it leaves out is as the options say.
 Source: TOML 1.0.0, https://toml.io/en/v1.0.0.
 """
 
+import os
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import Any
 
 from deadpeer.cli.selecting import Where
@@ -73,12 +74,14 @@ def read_rules(path: str, base: Rules) -> Rules:
         ConfigError: The file cannot be read, or says what makes no sense.
     """
     try:
-        with Path(path).open("rb") as file:
-            data = tomllib.load(file)
+        text, is_pipe = _read(path)
+        data = tomllib.loads(text.decode())
     except OSError as error:
         raise _wrong(path, error.strerror or str(error)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise _wrong(path, str(error)) from error
+    if is_pipe and not text:
+        raise _wrong(path, "it is a pipe, which can be read once only")
     unknown = sorted(data.keys() - READERS.keys())
     if unknown:
         known = ", ".join(READERS)
@@ -96,11 +99,27 @@ def read_rules(path: str, base: Rules) -> Rules:
     return rules
 
 
+def _read(path: str) -> tuple[bytes, bool]:
+    """Return what is in a file, and whether that is a pipe."""
+    # A named pipe would wait for a writer, and a watch that runs with it.
+    opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    os.set_blocking(opened, True)
+    with os.fdopen(opened, "rb") as file:
+        return file.read(), stat.S_ISFIFO(os.fstat(opened).st_mode)
+
+
 def _texts(value: Any) -> tuple[str, ...]:
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not all(isinstance(x, str) for x in texts):
         raise TypeError(f"{value!r} is neither text nor a list of texts")
     return tuple(texts)
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    names = _texts(value)
+    if "" in names:
+        raise ValueError("a name is empty")
+    return names
 
 
 def _numbers(value: Any) -> tuple[int, ...]:
@@ -132,8 +151,8 @@ def _commands(value: Any) -> tuple[tuple[ChangeKind, str], ...]:
 READERS = {
     "filter": ("words", _texts),
     "pid": ("pids", _numbers),
-    "process": ("processes", _texts),
-    "user": ("users", _texts),
+    "process": ("processes", _names),
+    "user": ("users", _names),
     "within": ("within", _seconds),
     "on": ("on", _commands),
     "webhook": ("webhooks", _texts),
