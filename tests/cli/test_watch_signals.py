@@ -3,7 +3,9 @@
 import os
 import resource
 import signal
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from tests.cli.watched import GUARDED, PATIENCE, pull_the_cable_under_load, watching
@@ -37,6 +39,38 @@ def test_a_reader_that_no_longer_reads_keeps_nobody_from_ending_it(child):
             assert daemon.said("told: unprotected")
             assert daemon.ends() == 0
             assert daemon.said("nobody read the output")
+
+
+def test_messages_that_cannot_be_written_end_nothing(child):
+    """As where a log is on a full disk: commands are run all the same."""
+    words = [sys.executable, "-m", "deadpeer", "watch", "--json", "--every", "0.1"]
+    told = ["--netns", str(child.pid), "--on", "suspect", "exit 3"]
+    with (
+        Path("/dev/full").open("wb") as full,
+        subprocess.Popen([*words, *told], stdout=subprocess.PIPE, stderr=full) as watch,
+    ):
+        try:
+            pull_the_cable_under_load(child)
+            assert watch.stdout
+            for _ in range(4):
+                assert watch.stdout.readline()
+            watch.terminate()
+
+            assert watch.wait(PATIENCE) == 0
+        finally:
+            watch.kill()
+
+
+def test_what_is_said_of_new_rules_is_so(child, tmp_path):
+    """Whose the connections are is known after a look only."""
+    rules = tmp_path / "rules.toml"
+    rules.write_text("process = 'nobody'\n")
+    with watching(child, "--rules", str(rules)) as daemon:
+        assert "watching 0 connections" in daemon.begun
+        rules.write_text("within = 1\n")
+        daemon.process.send_signal(signal.SIGHUP)
+
+        assert "watching 2 connections: 2 unprotected" in daemon.said("reloaded;")
 
 
 def test_a_reader_that_goes_away_ends_it_though_nothing_changes(child):

@@ -9,7 +9,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
@@ -91,16 +91,15 @@ def run_daemon(
             got = signals.wait(due, out.reader)
             if got in STOP:
                 return
-            if got == RELOAD:
-                _reload(watcher, tellers, out, reread, lock)
-                due -= every
-                changes = ()
-                continue
+            is_new = got == RELOAD and _reload(watcher, tellers, out, reread, lock)
+            due -= every if got == RELOAD else 0  # this look comes besides
             try:
                 changes = _look(watcher, served, lock)
             except KernelRefused as error:
                 changes = ()
                 say(f"a look failed: {error}")
+            if is_new:
+                say(f"reloaded; {summary(watcher)}")
 
 
 def _look(
@@ -148,10 +147,13 @@ def say(line: str) -> None:
     """
     Say something about the watch itself, on standard error.
 
+    Where that cannot be written it is lost: a full disk under a log ends no watch.
+
     Args:
         line: What.
     """
-    click.echo(line, err=True)
+    with suppress(OSError):
+        click.echo(line, err=True)
 
 
 def lines_of(changes: Sequence[Change], tellers: "Tellers") -> Iterator[str]:
@@ -248,7 +250,8 @@ def _reload(
     out: Output,
     reread: Callable[[], Rules],
     lock: threading.Lock,
-) -> None:
+) -> bool:
+    """Return whether new rules are in force."""
     try:
         out.reopen()
         rules = reread()
@@ -256,6 +259,6 @@ def _reload(
             watcher.select(rules.selection())
     except DeadPeerError as error:
         say(f"not reloaded: {error}")
-        return
+        return False
     tellers.change(rules)
-    say(f"reloaded; {summary(watcher)}")
+    return True

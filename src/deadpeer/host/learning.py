@@ -103,6 +103,10 @@ class Learner:
             is_accepted = one.row.inode != 0 or one.row.state != TcpState.ESTABLISHED
             pupil.learn(one, about, now=now, is_final=is_accepted)
 
+    def hurry(self) -> None:
+        """Look for holders at the next occasion, however soon after the last time."""
+        self._walk_at = self._clock()
+
     def _holders(self, asked: list[Stranger]) -> dict[bytes, tuple[int, int]]:
         """Return the process and descriptor that hold each, as far as is known."""
         holders = {

@@ -129,6 +129,7 @@ class Watcher:
                 known = [c for n, c, _, _ in self.sampler.watched() if n == number]
                 self.sampler.ask_again(number, known)
         self._selection = selection
+        self._learner.hurry()  # somebody wants to see what that means
 
     def look(self) -> tuple[Change, ...]:
         """
