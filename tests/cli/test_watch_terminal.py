@@ -26,7 +26,7 @@ OTHER_SCREEN, FIRST_SCREEN = b"\x1b[?1049h", b"\x1b[?1049l"  # of xterm
 class Terminal:
     """A terminal on which the watch of a namespace is shown."""
 
-    def __init__(self, child, **elsewhere) -> None:
+    def __init__(self, child, *words: str, **elsewhere) -> None:
         self._ours, self._theirs = pty.openpty()
         size = struct.pack("HHHH", 40, 140, 0, 0)
         fcntl.ioctl(self._theirs, termios.TIOCSWINSZ, size)
@@ -35,7 +35,7 @@ class Terminal:
         streams = dict.fromkeys(("stdin", "stdout", "stderr"), self._theirs)
         command = [sys.executable, "-m", "deadpeer", "watch", "--every", "0.1"]
         self.process = subprocess.Popen(
-            [*command, "--netns", str(child.pid)],
+            [*command, "--netns", str(child.pid), *words],
             **(streams | elsewhere),
             start_new_session=True,
         )
@@ -50,6 +50,9 @@ class Terminal:
         while text not in self.seen:
             assert time.monotonic() < end, self.seen[-500:]
             self._read(0.1)
+
+    def typed(self, keys: bytes) -> None:
+        os.write(self._ours, keys)
 
     def ends(self) -> int:
         """Wait for the watch to end; return its exit code."""
@@ -82,8 +85,8 @@ def child():
 
 
 @contextlib.contextmanager
-def terminal(child, **elsewhere) -> Iterator[Terminal]:
-    with contextlib.closing(Terminal(child, **elsewhere)) as made:
+def terminal(child, *words: str, **elsewhere) -> Iterator[Terminal]:
+    with contextlib.closing(Terminal(child, *words, **elsewhere)) as made:
         yield made
 
 
@@ -107,6 +110,17 @@ def test_a_signal_while_the_screen_is_being_set_up_leaves_it_too(child):
         assert shown.ends() == 0
         assert shown.now() == shown.modes
         assert FIRST_SCREEN in shown.seen
+
+
+@pytest.mark.parametrize("key", [b"q", b"\x03"])
+@pytest.mark.parametrize("words", [(), ("--every", "1e-9")])
+def test_a_key_leaves_the_screen_however_often_it_looks(child, key, words):
+    with terminal(child, *words) as shown:
+        shown.shows(b"2 connections")
+        shown.typed(key)
+
+        assert shown.ends() == 0
+        assert shown.now() == shown.modes
 
 
 @pytest.mark.parametrize("stream", ["stdin", "stderr"])

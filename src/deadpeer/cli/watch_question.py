@@ -28,7 +28,7 @@ class Question(ModalScreen[bool]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "answer(True)", "Yes"),
-        Binding("n,escape,enter,q", "answer(False)", "No"),
+        Binding("n,escape,enter,q,ctrl+c", "answer(False)", "No"),
     ]
 
     def __init__(self, text: str, *, can_do: bool) -> None:

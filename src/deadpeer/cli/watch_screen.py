@@ -44,6 +44,9 @@ __all__ = ["WatchScreen"]
 MOST = 200
 """Lines of the table; beyond that, filter."""
 
+SHORTEST_EVERY = 0.05
+"""Seconds; timers that are due all the time would leave none for a key."""
+
 GRAPHS = ("silence", "unanswered", "unacknowledged", "rtt")
 
 
@@ -78,6 +81,7 @@ class WatchScreen(App[None]):
         Binding("f", "fix", "Fix"),
         Binding("k", "kill", "End"),
         Binding("escape", "leave", "Leave", show=False),
+        Binding("ctrl+c", "quit", "Quit", show=False),
     ]
 
     def __init__(
@@ -119,7 +123,7 @@ class WatchScreen(App[None]):
         for name in COLUMNS:
             table.add_column(name, key=name)
         table.focus()
-        self.set_interval(self._every, self.look)
+        self.set_interval(max(SHORTEST_EVERY, self._every), self.look)
         self.look()
 
     def look(self) -> None:
