@@ -14,8 +14,8 @@ import urllib.request
 from typing import Any
 
 import pytest
-from tests.cli.watched import GUARDED, pull_the_cable_under_load, watching
-from tests.neighbours import as_nobody, neighbour
+from tests.cli.watched import GUARDED, guarded_pair, pull_the_cable_under_load, watching
+from tests.neighbours import as_nobody
 
 # Imported here: an unprivileged child may not be able to read the files.
 import deadpeer.cli.watch
@@ -27,9 +27,7 @@ pytestmark = pytest.mark.netns
 
 @pytest.fixture
 def child():
-    with neighbour(namespace=True) as made:
-        made.told("a = pair()")
-        made.told(GUARDED.format("a"))
+    with guarded_pair() as made:
         yield made
 
 

@@ -8,8 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.cli.watched import GUARDED, PATIENCE, pull_the_cable_under_load, watching
-from tests.neighbours import neighbour
+from tests.cli.watched import (
+    PATIENCE,
+    guarded_pair,
+    pull_the_cable_under_load,
+    watching,
+)
 
 pytestmark = pytest.mark.netns
 
@@ -19,9 +23,7 @@ HARD = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 @pytest.fixture
 def child():
-    with neighbour(namespace=True) as made:
-        made.told("a = pair()")
-        made.told(GUARDED.format("a"))
+    with guarded_pair() as made:
         yield made
 
 

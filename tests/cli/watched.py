@@ -7,9 +7,19 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["GUARDED", "PATIENCE", "Daemon", "pull_the_cable_under_load", "watching"]
+from tests.neighbours import Neighbour, neighbour
+
+__all__ = [
+    "GUARDED",
+    "PATIENCE",
+    "Daemon",
+    "guarded_pair",
+    "pull_the_cable_under_load",
+    "watching",
+]
 
 # Dead after two unanswered probes and three seconds, idle or busy.
 GUARDED = (
@@ -17,6 +27,14 @@ GUARDED = (
     " ((1, 9, 1), (6, 4, 1), (6, 5, 1), (6, 6, 3), (6, 18, 3000))]"
 )
 PATIENCE = 20.0  # seconds; what is waited for takes three at most
+
+
+@contextlib.contextmanager
+def guarded_pair() -> Iterator[Neighbour]:
+    """A neighbour in a namespace of its own, both ends of ``a`` guarded."""
+    with neighbour(namespace=True) as made:
+        made.told("a = pair(); " + GUARDED.format("a"))
+        yield made
 
 
 class Daemon:
