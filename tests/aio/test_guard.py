@@ -305,11 +305,11 @@ def test_promised_beats_are_judged_without_a_question():
 def test_a_suspicion_is_taken_back_at_once():
     async def main():
         pair = Pair(Heartbeat(interval=1.0, timeout=2.0, suspect_after=0.1))
-        pair.link.reshape(Shape(delay=0.2))
+        pair.link.reshape(Shape(delay=0.25))
         async with pair.guard:
             await asyncio.sleep(5)
         assert pair.kinds[:3] == ["Online", "Suspected", "Recovered"]
-        assert pair.seen[2].at == pytest.approx(1.4, abs=SLACK)
+        assert pair.seen[2].at == pytest.approx(1.5, abs=SLACK)
         assert pair.kinds.count("Suspected") == 1, "the margin has not adapted"
 
     run(main())

@@ -1,5 +1,7 @@
 """The judge by its numbers: what it answers, and what it leaves in the row."""
 
+from math import ceil
+
 import pytest
 
 from deadpeer.core.facts import LONG_AGO, Facts
@@ -111,6 +113,17 @@ def test_a_quiet_peer_is_asked_at_its_instant(now, answer):
 def test_a_question_waits_for_others_if_there_is_time_for_that(rules, look_at):
     assert next_look(rules, 1.25) == look_at
     assert judge(rules, row(heard_at=1.25), now=1.5) == (NOTHING, look_at)
+
+
+def test_no_look_comes_before_the_question_is_due():
+    # A tenth of 10 · 613.1 is less than 613.1 where binary fractions are rounded.
+    rules = Heartbeat(interval=1.7, timeout=2)
+    tenths = [number / 10 for number in range(10_000)]
+    assert any(ceil((at + 1.7) * 10) / 10 < at + 1.7 for at in tenths)
+    for heard_at in tenths:
+        look_at = next_look(rules, heard_at)
+        assert heard_at + 1.7 <= look_at <= heard_at + 1.8
+        assert judge(rules, row(heard_at=heard_at), now=look_at)[0] == PING
 
 
 def test_a_question_is_complete_in_the_row():
@@ -460,7 +473,7 @@ def test_a_segment_more_is_progress_where_the_count_of_bytes_stands_still(
 
 
 @pytest.mark.parametrize(
-    ("repair", "dead_at"), [(0.0, 28.0), (8.0, 28.0), (11.5, 31.5), (99.0, 36.0)]
+    ("repair", "dead_at"), [(0.0, 28.0), (7.5, 28.0), (11.5, 31.55), (99.0, 36.0)]
 )
 def test_a_line_that_takes_long_to_repeat_what_it_lost_is_waited_for(repair, dead_at):
     peer = asked()
@@ -470,6 +483,15 @@ def test_a_line_that_takes_long_to_repeat_what_it_lost_is_waited_for(repair, dea
         peer.wake_at = now
         answers.append(judge(RULES, peer, now=now, facts=facts))
     assert answers == [(NOTHING, 22.0), (SUSPECTED, dead_at), (DIED, NEVER)]
+
+
+def test_a_repair_takes_its_time_from_when_the_ping_left():
+    peer = asked(pinged_at=20.125)
+    facts = Facts(drained=True, acked=10, acked_at=20.0, outstanding=9, repair=8.0)
+    for now in (21.0, 22.0, 28.0):
+        peer.wake_at = now
+        answer = judge(RULES, peer, now=now, facts=facts)
+    assert answer == (NOTHING, 28.125 + PUNCTUAL)
 
 
 def test_a_question_that_was_delivered_has_no_repair_to_wait_for():

@@ -288,7 +288,15 @@ def test_a_ping_that_leaves_a_moment_late_was_asked_when_it_was_due(
     monitor = Monitor(Heartbeat(interval=20, timeout=timeout), now=0.0)
     assert monitor.advance(now=now) == (PingDue(1),)
     assert monitor.row.asked_at == monitor.row.counts_at == asked_at
-    assert monitor.wake_at == asked_at + monitor.row.margin
+    assert monitor.wake_at == now + monitor.row.margin
+
+
+def test_a_ping_that_waited_for_others_makes_no_watcher_late():
+    hasty = Heartbeat(interval=20, timeout=8, suspect_after=0.0625)
+    monitor = Monitor(hasty, now=0.03125)
+    assert monitor.advance(now=20.125) == (PingDue(1),)
+    assert monitor.advance(now=20.15625) == ()  # a look would find nothing yet
+    assert [type(event) for event in watch(monitor, until=21.0)] == [Suspected]
 
 
 def test_a_beat_is_due_when_it_is_due_and_not_when_we_look():

@@ -13,9 +13,9 @@ al., SafeTimer, USENIX ATC 2018.
 """
 
 from math import ceil
+from typing import Final
 
 from deadpeer.core.facts import LONG_AGO, NO_FACTS, Facts
-from deadpeer.core.states import CODES, State
 from deadpeer.policy.heartbeat import Heartbeat
 
 __all__ = [
@@ -43,45 +43,48 @@ __all__ = [
 ]
 
 # Actions.
-NOTHING = 0
-PING = 1  # send a ping; the deadline runs from now, sent or not
-VERIFY = 2  # drain, then call again with the facts
-RECOVERED = 3  # the suspicion was a mistake
-SUSPECTED = 4  # an answer is later than usual
-DIED = 5  # the verdict
+NOTHING: Final = 0
+PING: Final = 1  # send a ping; the deadline runs from now, sent or not
+VERIFY: Final = 2  # drain, then call again with the facts
+RECOVERED: Final = 3  # the suspicion was a mistake
+SUSPECTED: Final = 4  # an answer is later than usual
+DIED: Final = 5  # the verdict
 
 # States, as numbers that compare quickly: the final ones are the largest.
-CONNECTING, ALIVE, SUSPECT, DEAD, CLOSED = range(len(CODES))
-assert CODES[SUSPECT] is State.SUSPECT  # noqa: S101 - a table held against another
+CONNECTING: Final = 0
+ALIVE: Final = 1
+SUSPECT: Final = 2
+DEAD: Final = 3
+CLOSED: Final = 4
 
-NEVER = float("inf")
-UNKNOWN = -1
+NEVER: Final = float("inf")
+UNKNOWN: Final = -1
 
 # A wake-up that is later than this, in seconds, is this watcher's own fault:
 # timers of an event loop under normal load are late by a few milliseconds.
-PUNCTUAL = 0.05
+PUNCTUAL: Final = 0.05
 
 # A ping that leaves so many seconds late, or after this part of a timeout if that is
 # less, still counts from when it was due.
-LATE_PING = 0.15
-MOMENT = 1 / 8
+LATE_PING: Final = 0.15
+MOMENT: Final = 1 / 8
 # So questions wait up to a tenth of a second for others. To send a hundred at
 # once costs a process half as much as one by one.
-COMPANY = 10  # times a second
-PATIENT = 1.2  # the least timeout of which a late ping's moment covers that
+COMPANY: Final = 10  # times a second
+PATIENT: Final = 1.2  # the least timeout of which a late ping's moment covers that
 
 # While the kernel still delivers the question, its progress is looked at so
 # often within one timeout.
-LOOKS = 8
+LOOKS: Final = 8
 
 # The first look comes so early in a timeout, however large the margin is:
 # progress is what the second one sees.
-FIRST_LOOK = 3 / 4
+FIRST_LOOK: Final = 3 / 4
 
 # So many timeouts are granted to a line that is slow to repeat what it lost.
-MOST_PATIENCE = 2
+MOST_PATIENCE: Final = 2
 
-SEQUENCES = 1 << 16
+SEQUENCES: Final = 1 << 16
 
 
 class Row:
@@ -221,7 +224,7 @@ def look_at_quiet_peer(rules: Heartbeat, row: Row, *, now: float) -> tuple[int, 
     # is a moment late, the moment is not added to the promise.
     moment = min(LATE_PING, rules.timeout * MOMENT)
     is_due_then = rules.one_way or now <= due_at + moment
-    return ask(rules, row, now=due_at if is_due_then else now)
+    return ask(rules, row, due_at=due_at if is_due_then else now, now=now)
 
 
 def next_look(rules: Heartbeat, heard_at: float) -> float:
@@ -235,35 +238,42 @@ def next_look(rules: Heartbeat, heard_at: float) -> float:
     due_at = heard_at + rules.interval
     if rules.timeout < PATIENT or rules.interval < PATIENT or rules.one_way:
         return due_at
-    return ceil(due_at * COMPANY) / COMPANY
+    # A quotient may be rounded to less: nobody is asked early, nor looked at in vain.
+    return max(due_at, ceil(due_at * COMPANY) / COMPANY)
 
 
 def ask_after_sleep(rules: Heartbeat, row: Row, *, now: float) -> tuple[int, float]:
     """Begin anew: a ping now, or the whole time in which a beat is promised."""
-    action, wake_at = ask(rules, row, now=now)
+    action, wake_at = ask(rules, row, due_at=now, now=now)
     if rules.one_way:
         row.counts_at += rules.interval
         wake_at += rules.interval
     return action, wake_at
 
 
-def ask(rules: Heartbeat, row: Row, *, now: float) -> tuple[int, float]:
+def ask(rules: Heartbeat, row: Row, *, due_at: float, now: float) -> tuple[int, float]:
     """
-    Open a question. From now on time counts, whether the ping leaves or not.
+    Open a question. Since it was due time counts, whether the ping leaves or not.
 
     A full send buffer must not stop the clock (one library's keepalive never
     fires on a peer that reads nothing, since it waits for the buffer first).
     """
-    row.asked_at = row.counts_at = now
+    row.asked_at = row.counts_at = due_at
     row.covers = row.acked = row.delivered = UNKNOWN
     row.stretched = 0.0
     row.pinged_at = LONG_AGO  # no answer can belong to it yet
     # Not after an interval, either: heard right away, it is due again by then.
-    look_at = now + min(row.margin, rules.timeout * FIRST_LOOK, rules.interval)
+    # Once a heartbeat: comparisons, since min costs three times as much.
+    wait = rules.timeout * FIRST_LOOK
+    if row.margin < wait:  # noqa: PLR1730
+        wait = row.margin
+    if rules.interval < wait:  # noqa: PLR1730
+        wait = rules.interval
     if rules.one_way:
-        return NOTHING, look_at
+        return NOTHING, due_at + wait
     row.sequence = (row.sequence + 1) % SEQUENCES
-    return PING, look_at
+    # Before that there is nothing to see: it waited for company, and leaves now.
+    return PING, now + wait
 
 
 def look_at_open_question(
@@ -308,12 +318,13 @@ def accuse(
     if not rules.one_way:  # otherwise nothing of ours has to be delivered first
         follow_delivery(row, now=now, facts=facts)
     on_its_way = row.acked != UNKNOWN and not row.covered
-    patience = rules.timeout
+    dead_at = row.counts_at + rules.timeout
     if on_its_way:
         # A line so slow that one lost segment takes longer to repeat than the
         # timeout: its silence says nothing yet.
-        patience = max(patience, min(facts.repair, rules.timeout * MOST_PATIENCE))
-    dead_at = row.counts_at + patience
+        left_at = max(row.counts_at, row.pinged_at)
+        latest = row.counts_at + rules.timeout * MOST_PATIENCE
+        dead_at = max(dead_at, min(left_at + facts.repair + PUNCTUAL, latest))
     if now >= dead_at:
         row.state = DEAD
         return DIED, NEVER
@@ -340,7 +351,7 @@ def accuse_by_the_kernel(
     if now >= row.asked_at + rules.interval and not is_on_its_way:
         # A program that has no time to read lives, and its peer has to hear
         # that; and a kernel that has nothing to deliver makes no evidence.
-        return ask(rules, row, now=now)
+        return ask(rules, row, due_at=now, now=now)
     return NOTHING, now + min(rules.interval, rules.timeout / LOOKS)
 
 
