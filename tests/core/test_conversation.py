@@ -110,7 +110,7 @@ def test_two_ends_understand_each_other():
         "Beat",
         "Goodbye",
     ]
-    assert one.receive(other.pong(65535), now=1.0) == ((65535,),)
+    assert one.receive(other.pong(65535), now=1.0) == [(65535,)]
     assert (one.sending, other.receiving) == (Stage.GONE, Stage.GONE)
 
 

@@ -20,6 +20,7 @@ from deadpeer.core.conversation import Conversation
 from deadpeer.core.frames import encode_beat, encode_bye, encode_data, encode_ping
 from deadpeer.core.hello import Hello, encode_hello
 from deadpeer.core.limits import Limits
+from deadpeer.core.reader import ANSWER
 from deadpeer.core.stages import Stage
 from deadpeer.errors import RemoteProtocolError
 
@@ -51,6 +52,19 @@ def breach_of(conversation, data, now=0.0):
         conversation.receive(data, now=now)
     assert caught.value is conversation.error
     return caught.value.breach
+
+
+def outcome(conversation, data):
+    """Return what bytes come to: arrivals, or the rule that they break."""
+    try:
+        return told(conversation.receive(data, now=0.0))
+    except RemoteProtocolError as error:
+        return error.breach
+
+
+def state_of(conversation):
+    error = conversation.error
+    return conversation.receiving, conversation.deadline, error and error.breach
 
 
 FRAMES = st.one_of(
@@ -141,16 +155,38 @@ def test_a_heartbeat_in_one_read_is_heard_like_any_other():
     assert breach_of(conversation, b"\x30\x01\x02") == "unasked-pong"
 
 
-@pytest.mark.parametrize("behind", [b"\xff", b"\x41", b"\x20\x00"])
-def test_only_a_tuple_says_that_nothing_came_behind_the_heartbeat(behind):
-    alone, followed = greeted(), greeted()
-    for conversation in (alone, followed):
-        conversation.ping(7)
+@given(
+    st.lists(
+        st.sampled_from([b"\x20\x00\x07", b"\x30\x00\x07", b"\x41\x00", b"\x00"])
+        | st.binary(max_size=4),
+        max_size=8,
+    ),
+    st.integers(0, 2),
+)
+def test_one_heartbeat_alone_is_taken_as_it_would_be_among_others(reads, asked):
+    quick, usual = greeted(), greeted()
+    for conversation in (quick, usual):
+        for _ in range(asked):
+            conversation.ping(7)
 
-    assert type(alone.receive(b"\x30\x00\x07", now=0.0)) is tuple
-    assert (alone.error, alone.deadline) == (None, math.inf)
-    assert type(followed.receive(b"\x30\x00\x07" + behind, now=0.0)) is list
-    assert followed.error is not None or followed.deadline == 30.0
+    for data in reads:
+        number = quick.heartbeat(data, now=0.0)
+        if number < 0:
+            assert outcome(quick, data) == outcome(usual, data)
+        else:
+            kind = Ponged if number >= ANSWER else Pinged
+            assert outcome(usual, data) == [(kind, number % ANSWER)]
+        assert state_of(quick) == state_of(usual)
+
+
+def test_a_heartbeat_is_taken_alone_whether_it_asks_or_answers():
+    conversation = greeted()
+    conversation.ping(258)
+
+    assert conversation.heartbeat(b"\x20\xff\xfe", now=0.0) == 65534
+    assert conversation.heartbeat(b"\x30\x01\x02", now=0.0) == ANSWER + 258
+    assert conversation.heartbeat(b"\x30\x01\x02", now=0.0) < 0
+    assert conversation.error is None
 
 
 def test_three_bytes_that_are_no_heartbeat_are_no_heartbeat():
