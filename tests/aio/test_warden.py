@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from deadpeer.aio import warden as wardens
 from deadpeer.aio.warden import RETRY, TICK, clock_of, warden_of
 from deadpeer.testing import VirtualLoop, run
 
@@ -21,9 +22,9 @@ def about(*instants):
     return pytest.approx([at + LATE / 2 for at in instants], abs=LATE / 2)
 
 
-class Ward:
+class Ward(wardens.Ward):
     def __init__(self, warden, name="", *, then=None):
-        self.armed_at = NEVER
+        super().__init__()
         self.warden, self.name, self.then = warden, name, then
         self.woken = []
         self.sleeps = []

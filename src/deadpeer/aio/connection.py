@@ -25,7 +25,7 @@ from deadpeer.policy.keepalive import require_seconds
 __all__ = ["Connection"]
 
 
-class Connection(PeerProtocol):
+class Connection(PeerProtocol, asyncio.Protocol):
     """
     A connection to a peer; made by ``connect_peer`` and ``serve_peers``.
 
@@ -36,7 +36,7 @@ class Connection(PeerProtocol):
         session: Yours: whatever belongs to this peer.
     """
 
-    __slots__ = ("_gone", "session")
+    __slots__ = ("__weakref__", "_gone", "session")
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)

@@ -8,11 +8,12 @@ for what is still unread; then the facts are handed in, and what changed is told
 """
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 from deadpeer.aio.evidence import gather
-from deadpeer.aio.warden import Warden, warden_of
+from deadpeer.aio.warden import Ward, Warden, warden_of
 from deadpeer.core import judge as codes
+from deadpeer.core.compiling import mypyc_attr
 from deadpeer.core.events import Change, DrainDue, Event, Evidence, PingDue
 from deadpeer.core.facts import NO_FACTS, Facts
 from deadpeer.core.judge import look_at_quiet_peer
@@ -25,12 +26,13 @@ __all__ = ["Judged"]
 # Turns of the loop in which what has arrived is read before anybody is accused.
 # asyncio runs timers after reading, uvloop before; a task that awaits a stream
 # runs one turn after the bytes came, and a library on top of it one more.
-FEWEST_TURNS = 3
+FEWEST_TURNS: Final = 3
 # A reader that takes more turns than this has stopped reading, as we see it.
-MOST_TURNS = 32
+MOST_TURNS: Final = 32
 
 
-class Judged:
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Judged(Ward):
     """
     One peer of one loop.
 
@@ -39,12 +41,12 @@ class Judged:
         loop: Whose timer is used.
     """
 
-    __slots__ = ("_draining", "armed_at", "monitor", "warden")
+    __slots__ = ("_draining", "monitor", "warden")
 
     def __init__(self, monitor: Monitor, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
         self.monitor = monitor
         self.warden: Warden = warden_of(loop)
-        self.armed_at = codes.NEVER
         # The turns that are left for reading, and since when it is read.
         self._draining: tuple[int, float] | None = None
 

@@ -2,9 +2,8 @@
 Our protocol on a transport: carries between bytes, conversation and judge.
 
 Theory of operation. The conversation turns bytes into arrivals and says what may be
-sent; the monitor judges; the inbox and the outbox bound what waits. This class
-carries between them, and ``end`` is called once, with the error that every
-later call of the program raises.
+sent; the monitor judges; the inbox and the outbox bound what waits. ``end`` is called
+once, with the error that every later call of the program raises.
 """
 
 import asyncio
@@ -12,7 +11,7 @@ import functools
 import random
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from deadpeer.aio.changes import Changes
 from deadpeer.aio.ending import ending_of
@@ -32,10 +31,12 @@ from deadpeer.core.arrivals import (
     Ponged,
 )
 from deadpeer.core.beats import Beats
+from deadpeer.core.compiling import mypyc_attr
 from deadpeer.core.conversation import Conversation
 from deadpeer.core.events import Change, Closed, Died, Reason
 from deadpeer.core.frames import Farewell, farewell_word
 from deadpeer.core.monitor import Monitor
+from deadpeer.core.reader import ANSWER
 from deadpeer.core.verdicts import error_of
 from deadpeer.errors import (
     DeadPeerError,
@@ -48,18 +49,19 @@ from deadpeer.kernel.sockets import peer_name
 __all__ = ["PeerProtocol"]
 
 # Bytes in the transport's own buffer above which fragments wait.
-HIGH = 16 * 1024
+HIGH: Final = 16 * 1024
 
 # Bytes that are taken in one piece, and messages after which the loop has a turn:
 # some milliseconds of work, if each message has no bytes at all.
-PIECE = 4096
-RUN = 1000
+PIECE: Final = 4096
+RUN: Final = 1000
 
 # A thousand clients that say the same share one agreement.
 agreed = functools.lru_cache(maxsize=1024)(agree)
 
 
-class PeerProtocol(Timed, asyncio.Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class PeerProtocol(Timed):
     """
     The protocol of one transport.
 
@@ -67,7 +69,7 @@ class PeerProtocol(Timed, asyncio.Protocol):
         settings: What is shared with others.
     """
 
-    __slots__ = ("__weakref__", "_changes", "_opened_at", "_settings")
+    __slots__ = ("_changes", "_opened_at", "_settings")
 
     def __init__(self, settings: Settings) -> None:
         monitor = Monitor(
@@ -121,29 +123,28 @@ class PeerProtocol(Timed, asyncio.Protocol):
             if row.state == codes.SUSPECT:
                 self.hear(now)
             return
-        try:
-            arrivals = conversation.receive(data, now=now)
-        except RemoteProtocolError as error:
-            self.broken(error, now)
-            return
-        if type(arrivals) is tuple and type(arrivals[0]) is Ponged:
-            # Nearly every read of an idle connection: one heartbeat, nothing behind.
-            monitor.answered(arrivals[0].sequence, now=now)
+        number = conversation.heartbeat(data, now=now)
+        if number >= ANSWER:
+            monitor.answered(number - ANSWER, now=now)
             if row.state == codes.ALIVE:
                 # Its data is at hand now; another look would fetch it once more.
                 row.wake_at = codes.next_look(monitor.heartbeat, now)
                 self.arm()
+        elif number >= 0:
+            self._answer(number)
         else:
+            try:
+                arrivals = conversation.receive(data, now=now)
+            except RemoteProtocolError as error:
+                self.broken(error, now)
+                return
             self._take_all(arrivals)
         if row.state == codes.SUSPECT:
             self.hear(now)
 
     def _take_pieces(self, most: int) -> None:
-        """
-        Take what was read at once piece by piece, and leave the loop its turns.
-
-        A read may hold a hundred thousand messages. Nothing is read meanwhile.
-        """
+        # A read may hold a hundred thousand messages, and the loop has to have its
+        # turns. Nothing is read meanwhile.
         inbox, now = self.unread(), self.monitor.row.heard_at
         taken = 0
         try:
@@ -208,8 +209,7 @@ class PeerProtocol(Timed, asyncio.Protocol):
         if self._outbox is not None:
             self._outbox.fail(self._error or PeerClosed("closed"))
         self._is_gone = True
-        # Else the wheel would keep this connection alive until its turn.
-        self.warden.wake(self, at=codes.NEVER)
+        self.warden.wake(self, at=codes.NEVER)  # the wheel would keep it until its turn
         if self._settings.on_gone is not None:
             self._settings.on_gone(self)  # type: ignore[arg-type]
 

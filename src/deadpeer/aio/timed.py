@@ -6,7 +6,7 @@ unfinished, and cuts off an end that would take for ever.
 """
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 from deadpeer.aio.inbox import Inbox
 from deadpeer.aio.judged import FEWEST_TURNS, Judged
@@ -14,6 +14,7 @@ from deadpeer.aio.outbox import Outbox
 from deadpeer.core import judge as codes
 from deadpeer.core.agreement import promise
 from deadpeer.core.beats import Beats
+from deadpeer.core.compiling import mypyc_attr
 from deadpeer.core.conversation import Conversation
 from deadpeer.core.monitor import Monitor
 from deadpeer.core.stages import Stage
@@ -23,7 +24,7 @@ from deadpeer.kernel.tcp_info import TcpState
 
 __all__ = ["OPEN", "Timed", "is_over"]
 
-OPEN = Stage.OPEN
+OPEN: Final = Stage.OPEN
 
 
 def is_over(transport: Any) -> bool:
@@ -38,6 +39,7 @@ def is_over(transport: Any) -> bool:
     return info is not None and info.state == TcpState.CLOSE
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Timed(Judged):
     """
     A judged connection with chores.

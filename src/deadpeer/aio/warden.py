@@ -8,8 +8,9 @@ and decides nothing itself.
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final
 
+from deadpeer.core.compiling import mypyc_attr
 from deadpeer.core.wheel import Wheel
 from deadpeer.kernel.clocks import SuspendClock
 
@@ -17,15 +18,16 @@ __all__ = ["RETRY", "TICK", "Ward", "Warden", "clock_of", "warden_of"]
 
 # A wake-up may be so many seconds late; a promise allows for 0.05. Looks that come
 # together cost less: one at a time, a processor's caches are cold for each.
-TICK = 0.025
+TICK: Final = 0.025
 
 # Who failed is woken again after so many seconds.
-RETRY = 1.0
+RETRY: Final = 1.0
 
-NEVER = float("inf")
+NEVER: Final = float("inf")
 
 
-class Ward(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Ward:
     """
     Who is woken.
 
@@ -33,13 +35,18 @@ class Ward(Protocol):
         armed_at: The instant in seconds for which it waits in the wheel.
     """
 
-    armed_at: float
+    __slots__ = ("armed_at",)
+
+    def __init__(self) -> None:
+        self.armed_at = NEVER
 
     def due(self, now: float) -> None:
         """Its instant has come."""
+        raise NotImplementedError
 
     def slept(self, duration: float, now: float) -> None:
         """The machine was suspended."""
+        raise NotImplementedError
 
 
 class Warden:
@@ -129,7 +136,7 @@ class Warden:
 
 # Where a loop keeps its warden. In a table of ours, even one with weak keys, the
 # warden's timer and clock would keep their loop alive for ever.
-PLACE = "_deadpeer_warden"
+PLACE: Final = "_deadpeer_warden"
 
 
 def warden_of(loop: asyncio.AbstractEventLoop) -> Warden:

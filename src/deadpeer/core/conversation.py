@@ -20,6 +20,7 @@ holds; and after a pause in reading call ``resumed``.
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from deadpeer.core.breaches import local_breach
 from deadpeer.core.frames import (
@@ -41,7 +42,9 @@ from deadpeer.errors import LocalProtocolError
 __all__ = ["Conversation"]
 
 # A look-up of a member costs more than the rest of a heartbeat.
-SILENT, OPEN, GONE, _ = Stage
+SILENT: Final = Stage.SILENT
+OPEN: Final = Stage.OPEN
+GONE: Final = Stage.GONE
 
 
 class Conversation(Reader):
@@ -67,9 +70,9 @@ class Conversation(Reader):
     >>> _ = there.receive(here.greeting(), now=0.0)
     >>> _ = here.receive(there.greeting(), now=0.0)
     >>> there.receive(here.ping(7), now=20.0)
-    (Pinged(sequence=7),)
+    [Pinged(sequence=7)]
     >>> here.receive(there.pong(7), now=20.1)
-    (Ponged(sequence=7),)
+    [Ponged(sequence=7)]
     """
 
     __slots__ = ("sending",)

@@ -1,10 +1,10 @@
 """What a driver knows of a connection at the moment of a judgement."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 __all__ = ["LONG_AGO", "NO_FACTS", "Facts"]
 
-LONG_AGO = float("-inf")
+LONG_AGO: Final = float("-inf")
 
 
 class Facts(NamedTuple):
@@ -46,4 +46,4 @@ class Facts(NamedTuple):
     slept: float = 0.0
 
 
-NO_FACTS = Facts()
+NO_FACTS: Final = Facts()

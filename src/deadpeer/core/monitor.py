@@ -11,6 +11,7 @@ One peer under judgement: a row with a name, and events for what changes.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 from deadpeer.core import judge as codes
 from deadpeer.core.detectors.base import Detector
@@ -36,10 +37,10 @@ from deadpeer.policy.heartbeat import Heartbeat
 
 __all__ = ["Monitor", "died_of"]
 
-NOTHING_NEW: tuple[Event, ...] = ()
+NOTHING_NEW: Final[tuple[Event, ...]] = ()
 
 # Which part of the variance above the average is still usual. RFC 6298, K.
-USUAL = 4
+USUAL: Final = 4
 
 
 class Monitor:

@@ -1,12 +1,13 @@
 """Round-trip times, from answered pings only: last, smoothed, variance, smallest."""
 
 from dataclasses import dataclass
+from typing import Final
 
 __all__ = ["Rtt", "smoothed"]
 
 # RFC 6298, section 2.3.
-ALPHA = 1 / 8
-BETA = 1 / 4
+ALPHA: Final = 1 / 8
+BETA: Final = 1 / 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,15 +10,15 @@ is no horizon and an empty wheel costs nothing.
 import heapq
 import math
 from collections.abc import Iterator
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 __all__ = ["Wheel"]
 
 Item = TypeVar("Item")
 
-NEVER = math.inf
+NEVER: Final = math.inf
 
-BEYOND = 1.000001
+BEYOND: Final = 1.000001
 
 
 class Wheel(Generic[Item]):
