@@ -32,7 +32,7 @@ class Line:
 
 
 def frames(name, count):
-    return iter([f"{name}{number}" for number in range(count)])
+    return iter([f"{name}{number}".encode() for number in range(count)])
 
 
 def turns():
@@ -44,7 +44,7 @@ def test_a_message_goes_at_once_where_there_is_room():
         line = Line()
         await line.box.send(frames("a", 3))
         assert line.box.offer(frames("b", 1))
-        assert line.written == ["a0", "a1", "a2", "b0"]
+        assert line.written == [b"a0", b"a1", b"a2", b"b0"]
         assert line.box.is_clear
 
     run(main())
@@ -64,7 +64,7 @@ def test_a_message_that_has_begun_is_finished_and_one_that_has_not_is_not():
         assert len(line.box) == 2
         line.make_room(100)
         await last
-        assert line.written == ["a0", "a1", "a2", "a3", "c0"]
+        assert line.written == [b"a0", b"a1", b"a2", b"a3", b"c0"]
         assert begun.cancelled()
         assert waits.cancelled()
 
@@ -98,11 +98,11 @@ def test_the_last_frame_comes_behind_what_waits_and_nothing_after_it():
         line = Line(room=1)
         sending = asyncio.create_task(line.box.send(frames("a", 2)))
         await turns()
-        line.box.finish("bye")
+        line.box.finish(b"bye")
         assert not line.box.offer(frames("b", 1))
         line.make_room(100)
         await sending
-        assert line.written == ["a0", "a1", "bye"]
+        assert line.written == [b"a0", b"a1", b"bye"]
 
     run(main())
 
@@ -119,7 +119,7 @@ def test_who_waits_is_told_why_nothing_more_is_sent():
             with pytest.raises(PeerClosed, match="over"):
                 await task
         line.make_room(100)
-        assert line.written == ["a0"]
+        assert line.written == [b"a0"]
         assert not line.box.offer(frames("d", 1))
 
     run(main())

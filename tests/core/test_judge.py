@@ -3,6 +3,7 @@
 from math import ceil
 
 import pytest
+from tests.core.rows import numbers_of
 
 from deadpeer.core.facts import LONG_AGO, Facts
 from deadpeer.core.judge import (
@@ -48,7 +49,7 @@ def asked(**fields: float) -> Row:
 
 def test_a_new_row_has_asked_nothing():
     made = Row(heard_at=5.0, margin=2.0)
-    assert {name: getattr(made, name) for name in Row.__slots__} == {
+    assert numbers_of(made) == {
         "state": ALIVE,
         "heard_at": 5.0,
         "margin": 2.0,

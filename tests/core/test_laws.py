@@ -4,6 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.core.driver import Driver
+from tests.core.rows import numbers_of
 from tests.core.scripts import (
     Call,
     MonitorPlayer,
@@ -17,7 +18,7 @@ from tests.core.scripts import (
 
 from deadpeer.core.events import Died, PingDue, Reason, Suspected, WatcherLate
 from deadpeer.core.facts import Facts
-from deadpeer.core.judge import DEAD, NEVER, NOTHING, PUNCTUAL, Row, judge
+from deadpeer.core.judge import DEAD, NEVER, NOTHING, PUNCTUAL, judge
 from deadpeer.core.states import CODES, TRANSITIONS, State
 
 instants = st.integers(0, 400).map(lambda quarters: quarters / 4)
@@ -91,12 +92,12 @@ def test_a_look_that_is_too_early_changes_nothing(script, share):
     assume(now <= early < row.wake_at)
     # Heard in the very instant of a sleep's end, it is asked again in an interval.
     assume(row.slept == 0 or row.heard_at < row.asked_at)
-    before = {name: getattr(row, name) for name in Row.__slots__}
+    before = numbers_of(row)
     action, wake_at = judge(script.heartbeat, row, now=early)
     # A peer that was heard meanwhile is looked at later than it was planned.
     assert action == NOTHING
     assert wake_at >= row.wake_at
-    assert {name: getattr(row, name) for name in Row.__slots__} == before
+    assert numbers_of(row) == before
 
 
 @given(heartbeats(), instants)

@@ -79,6 +79,7 @@ def parameters(function):
     return {
         name: (parameter.kind, parameter.default)
         for name, parameter in inspect.signature(function).parameters.items()
+        if name != "self"  # of which a compiled method says that it has no name
     }
 
 

@@ -49,6 +49,7 @@ class Ward:
         raise NotImplementedError
 
 
+@mypyc_attr(supports_weakref=True)
 class Warden:
     """
     Wake wards when they want to be woken.

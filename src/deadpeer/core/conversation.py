@@ -136,7 +136,7 @@ class Conversation(Reader):
         self._require_open()
         return encode_beat()
 
-    def fragments(self, message: bytes) -> Iterator[bytes]:
+    def fragments(self, message: object) -> Iterator[bytes]:
         """
         Return the DATA frames of one message, each at most 16387 bytes.
 
@@ -150,14 +150,14 @@ class Conversation(Reader):
             ConfigError: It is not bytes.
         """
         self._require_open()
-        message = as_bytes(message)
-        if self.theirs is not None and len(message) > self.theirs.largest_message:
+        copy = as_bytes(message)
+        if self.theirs is not None and len(copy) > self.theirs.largest_message:
             raise local_breach(
                 "message-too-big",
-                f"{len(message)} bytes, the peer takes {self.theirs.largest_message}",
+                f"{len(copy)} bytes, the peer takes {self.theirs.largest_message}",
                 hint="send it in parts, or let the peer announce a larger limit",
             )
-        return encode_data(message)
+        return encode_data(copy)
 
     def goodbye(self, reason: int = Farewell.DONE, text: str = "") -> bytes:
         """

@@ -116,7 +116,9 @@ class Reader:
             return data[1] << 8 | data[2]
         return NO_HEARTBEAT
 
-    def receive(self, data: bytes, *, now: float) -> list[Arrival]:
+    def receive(
+        self, data: bytes | bytearray | memoryview, *, now: float
+    ) -> list[Arrival]:
         """
         Take what was read and return what it completes, in its order.
 
