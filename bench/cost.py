@@ -22,7 +22,7 @@ from child import Lost, raise_file_limit, start
 from pace import Pace
 from subjects import OURS, SUBJECTS
 from swarm import Swarm
-from tables import machine, table, versions
+from tables import build, machine, table, versions
 from watcher import LOOPS
 
 TARGET_CPU = 15.0  # µs a heartbeat
@@ -191,7 +191,7 @@ def main(arguments: list[str]) -> int:
     if options.json:
         print(json.dumps(as_json(options, found, missed), indent=1))
         return code
-    print(machine())
+    print(f"{machine()}, deadpeer {build()}")
     print(
         f"{options.connections} connections, a heartbeat each {options.interval:g} s, "
         f"{options.loop}; medians of {options.rounds} rounds\n"
@@ -217,6 +217,7 @@ def as_json(
         "schema": "deadpeer-bench-cost/1",
         "machine": machine(),
         "versions": versions(),
+        "build": build(),
         "loop": options.loop,
         "connections": options.connections,
         "interval": options.interval,

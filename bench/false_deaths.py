@@ -20,7 +20,7 @@ from pace import Pace
 from scenarios import SCENARIOS, Size
 from stage import SLACK, Outcome, Stage
 from subjects import OURS
-from tables import machine, table, versions
+from tables import build, machine, table, versions
 from watcher import LOOPS
 
 SUBJECTS = ("websockets", "aiohttp", "deadpeer", "deadpeer-iter")
@@ -162,7 +162,7 @@ def main(arguments: list[str]) -> int:
     if options.json:
         print(json.dumps(as_json(options, rows, words), indent=1))
         return code
-    print(machine())
+    print(f"{machine()}, deadpeer {build()}")
     print(f"{options.loop}; {size.live} live peers and {size.dying} dying ones\n")
     print(table(HEAD, [cells(row) for row in rows], words=(0, 1, 5)))
     print(f"\n{words}")
@@ -174,6 +174,7 @@ def as_json(options: argparse.Namespace, rows: list[Row], words: str) -> object:
         "schema": "deadpeer-bench-false-deaths/1",
         "machine": machine(),
         "versions": versions(),
+        "build": build(),
         "loop": options.loop,
         "verdict": words,
         "rows": [asdict(row) for row in rows],

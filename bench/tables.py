@@ -4,9 +4,11 @@ import os
 import platform
 from collections.abc import Sequence
 from importlib import metadata
+from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.util import find_spec
 from pathlib import Path
 
-__all__ = ["machine", "table", "versions"]
+__all__ = ["build", "machine", "table", "versions"]
 
 
 def table(
@@ -60,3 +62,10 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def build() -> str:
+    """Tell which deadpeer this process and its children import: compiled or pure."""
+    found = find_spec("deadpeer.core.judge")
+    made = found.origin if found else None
+    return "compiled" if made and made.endswith(tuple(EXTENSION_SUFFIXES)) else "pure"

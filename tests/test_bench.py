@@ -1,10 +1,12 @@
 """The measurements work: each program runs, in a few seconds, with a few peers."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pytest
@@ -91,6 +93,25 @@ def test_every_detector_watches_a_peer_that_answers_and_says_nothing():
     rows = [line for line in monitors.splitlines() if line.endswith("599 |")]
     assert len(rows) == 7
     assert "of 2 s that it may take" in monitors
+
+
+@pytest.mark.parametrize(
+    ("suffix", "told"), [(EXTENSION_SUFFIXES[0], "compiled"), (".py", "pure")]
+)
+def test_a_measurement_says_whether_the_hot_paths_were_compiled(tmp_path, suffix, told):
+    core = tmp_path / "deadpeer" / "core"
+    core.mkdir(parents=True)
+    for name in ("../__init__.py", "__init__.py", f"judge{suffix}"):
+        (core / name).touch()
+    ended = subprocess.run(
+        [sys.executable, "-c", "import tables; print(tables.build())"],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{BENCH}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert ended.stdout == f"{told}\n"
 
 
 @pytest.mark.slow

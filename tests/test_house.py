@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 HOUSE = Path(__file__).parents[1]
 WORKFLOWS = sorted(HOUSE.glob(".github/workflows/*.yml"))
 MAKEFILE = (HOUSE / "Makefile").read_text(encoding="utf-8")
+PROJECT = tomllib.loads((HOUSE / "pyproject.toml").read_text(encoding="utf-8"))
 
 README_COMMANDS = ("make demo", "make test")
 
@@ -33,11 +35,40 @@ def test_a_workflow_names_tests_that_exist(path):
 
 
 def test_every_verb_of_the_makefile_says_what_it_does():
-    verbs = set(re.findall(r"^([a-z]+):(?!=)", MAKEFILE, re.MULTILINE)) - {"ip"}
-    explained = set(re.findall(r"^([a-z]+):.*##", MAKEFILE, re.MULTILINE))
+    verbs = set(re.findall(r"^([a-z-]+):(?!=)", MAKEFILE, re.MULTILINE)) - {"ip"}
+    explained = set(re.findall(r"^([a-z-]+):.*##", MAKEFILE, re.MULTILINE))
 
     assert verbs == explained
     assert {"demo", "test", "prove", "fuzz", "lint", "wheel"} <= verbs
+
+
+def test_nothing_is_needed_or_compiled_unless_somebody_asks_for_it():
+    wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+
+    assert PROJECT["project"]["dependencies"] == []
+    assert [name.partition(">")[0] for name in PROJECT["build-system"]["requires"]] == [
+        "hatchling"
+    ]
+    assert {
+        name: hook["enable-by-default"] for name, hook in wheel["hooks"].items()
+    } == {"mypyc": False}
+    lines = MAKEFILE.splitlines()
+    assert {
+        line.split(":")[0] for line in lines if "$(COMPILED)/.ready  ##" in line
+    } == {
+        "compiled",
+        "test-compiled",
+        "bench",
+    }
+
+
+def test_each_hot_path_that_is_compiled_exists():
+    wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+    named = wheel["hooks"]["mypyc"]["include"]
+
+    # With the slash at the head a pattern is one file, and not one of its name.
+    assert all(path.startswith("/src/deadpeer/") for path in named)
+    assert [path for path in named if not (HOUSE / path[1:]).is_file()] == []
 
 
 def test_what_ci_runs_is_what_the_readme_says():
