@@ -152,7 +152,7 @@ class Telling:
 class LatePolling(Guard):
     """Looks when it likes to, every 0.3 s."""
 
-    def arm(self):
+    def _arm(self):
         if self.monitor.wake_at != float("inf"):
             now = self.warden.clock()
             self.warden.wake(self, at=max(self.monitor.wake_at, now + 0.3))
@@ -163,8 +163,8 @@ class NotDraining(Guard):
 
     def _start_to_drain(self):
         now = self.warden.clock()
-        self.carry_out(self.monitor.drained(now=now, facts=NO_FACTS))
-        self.arm()
+        self._carry_out(self.monitor.drained(now=now, facts=NO_FACTS))
+        self._arm()
 
 
 class CountingFromFlush(Guard):
@@ -176,7 +176,7 @@ class CountingFromFlush(Guard):
         transport = self.transport
         if transport.get_extra_info("traffic")().outstanding > 1000:
             self.monitor.row.wake_at = now + 0.01
-            self.arm()
+            self._arm()
         else:
             super().due(now)
 
@@ -184,7 +184,7 @@ class CountingFromFlush(Guard):
 class ForgettingToAsk(Guard):
     """Judges, and asks nothing."""
 
-    def send_ping(self, sequence, now):
+    def _ask(self, sequence, now):
         self.monitor.pinged(now=now)
 
 

@@ -106,7 +106,7 @@ class Connection(PeerProtocol, asyncio.Protocol):
             ConfigError: *message* is not bytes.
         """
         self._require_open()
-        await self.box().send(self._fragments(message))
+        await self._box().send(self._fragments(message))
 
     def send_nowait(self, message: bytes) -> bool:
         """
@@ -126,7 +126,7 @@ class Connection(PeerProtocol, asyncio.Protocol):
             ConfigError: *message* is not bytes.
         """
         self._require_open()
-        return self.box().offer(self._fragments(message))
+        return self._box().offer(self._fragments(message))
 
     def _require_open(self) -> None:
         if self._error is not None:
@@ -174,7 +174,7 @@ class Connection(PeerProtocol, asyncio.Protocol):
                 hint="use one of the two",
                 breach="two-readers",
             )
-        return self.unread()
+        return self._unread()
 
     def _news(self, inbox: Inbox) -> "asyncio.Future[None] | None":
         """Return what to wait for, or None if there is a message; raise the end."""
@@ -189,7 +189,7 @@ class Connection(PeerProtocol, asyncio.Protocol):
         if resumed:
             # A frame that stopped half way was not the peer's fault.
             self._conversation.resumed(now=self.warden.clock())
-            self.find_chores()
+            self._find_chores()
         return message
 
     # The end.
@@ -265,12 +265,12 @@ class Connection(PeerProtocol, asyncio.Protocol):
         self._stop(PeerClosed("this end said goodbye", reason=word, peer=self.peer))
         if self._inbox is not None:
             self._inbox.go_on(self._transport)  # or its answer is never read
-        self.box().finish(bye)
+        self._box().finish(bye)
 
     def _stop(self, error: PeerClosed) -> None:
-        self.end(error)
+        self._end(error)
         now = self.warden.clock()
-        self.carry_out(self.monitor.close(error.reason, now=now))
+        self._carry_out(self.monitor.close(error.reason, now=now))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """

@@ -143,8 +143,8 @@ class Guard(Judged, Judging):
             LocalProtocolError: It was started before.
         """
         self._require_fresh()
-        self.carry_out(self.monitor.opened(now=self.warden.clock()))
-        self.arm()
+        self._carry_out(self.monitor.opened(now=self.warden.clock()))
+        self._arm()
 
     def stop(self, reason: str = "") -> None:
         """
@@ -153,14 +153,14 @@ class Guard(Judged, Judging):
         Args:
             reason: What is told to those who wait for changes.
         """
-        self.carry_out(self.monitor.close(reason, now=self.warden.clock()))
-        self.arm()
+        self._carry_out(self.monitor.close(reason, now=self.warden.clock()))
+        self._arm()
         if self._asking is not None:
             self._asking.cancel()
 
     def _fail(self, reason: Reason) -> None:
-        self.carry_out(self.monitor.failed(reason, now=self.warden.clock()))
-        self.arm()
+        self._carry_out(self.monitor.failed(reason, now=self.warden.clock()))
+        self._arm()
 
     def _is_over(self) -> bool:
         return bool(self.transport.is_closing())
@@ -190,7 +190,7 @@ class Guard(Judged, Judging):
 
     # What the judge asks.
 
-    def judged_transport(self) -> Any:
+    def _judged_transport(self) -> Any:
         """Return the transport."""
         return self.transport
 
@@ -207,14 +207,8 @@ class Guard(Judged, Judging):
             return
         super().due(now)
 
-    def send_ping(self, sequence: int, now: float) -> None:
-        """
-        Have your protocol ask.
-
-        Args:
-            sequence: The number of the question.
-            now: The present, in seconds.
-        """
+    def _ask(self, sequence: int, now: float) -> None:
+        """Have your protocol ask."""
         # The question is open, sent or not. Behind one that still waits for
         # room, or behind the last words of a closing stream, none is added.
         if self._asking:
@@ -249,13 +243,8 @@ class Guard(Judged, Judging):
             {"message": f"send_ping failed: {self!r}", "exception": error}
         )
 
-    def changed(self, change: Change) -> None:
-        """
-        Tell the program.
-
-        Args:
-            change: What changed.
-        """
+    def _changed(self, change: Change) -> None:
+        """Tell the program."""
         if isinstance(change, Died) and self._unasked is not None:
             sequence, error = self._unasked
             if sequence == change.evidence.sequence:

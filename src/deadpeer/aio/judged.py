@@ -52,15 +52,15 @@ class Judged(Ward):
 
     # What the protocol has to offer.
 
-    def send_ping(self, sequence: int, now: float) -> None:
+    def _ask(self, sequence: int, now: float) -> None:
         """Hand a ping to the transport and tell the monitor."""
         raise NotImplementedError
 
-    def changed(self, change: Change) -> None:
+    def _changed(self, change: Change) -> None:
         """Something changed."""
         raise NotImplementedError
 
-    def judged_transport(self) -> Any:
+    def _judged_transport(self) -> Any:
         """Return the transport, or None if there is none any more."""
         raise NotImplementedError
 
@@ -79,11 +79,11 @@ class Judged(Ward):
     def evidence(self) -> Evidence:
         """Return what is known right now, as a verdict would show it."""
         now = self.warden.clock()
-        return self.monitor.evidence(now=now, facts=self.facts(now))
+        return self.monitor.evidence(now=now, facts=self._facts(now))
 
     # What the warden asks.
 
-    def arm(self) -> None:
+    def _arm(self) -> None:
         """Have the warden call when the monitor wants to look."""
         at = self.monitor.row.wake_at
         if at != self.armed_at:
@@ -103,10 +103,10 @@ class Judged(Ward):
             # is asked directly. Nearly every look at every peer ends here.
             action, row.wake_at = look_at_quiet_peer(monitor.heartbeat, row, now=now)
             if action == codes.PING:
-                self.send_ping(row.sequence, now)
+                self._ask(row.sequence, now)
         else:
-            self.carry_out(monitor.advance(now=now))
-        self.arm()
+            self._carry_out(monitor.advance(now=now))
+        self._arm()
 
     def slept(self, duration: float, now: float) -> None:
         """
@@ -117,8 +117,8 @@ class Judged(Ward):
             now: The present, in seconds.
         """
         facts = Facts(slept=duration)
-        self.carry_out(self.monitor.advance(now=now, facts=facts))
-        self.arm()
+        self._carry_out(self.monitor.advance(now=now, facts=facts))
+        self._arm()
 
     def hear(self, now: float) -> None:
         """
@@ -130,36 +130,26 @@ class Judged(Ward):
         row = self.monitor.row
         row.heard_at = now
         if row.state == codes.SUSPECT:
-            self.carry_out(self.monitor.advance(now=now))
-            self.arm()
+            self._carry_out(self.monitor.advance(now=now))
+            self._arm()
 
-    def carry_out(self, events: tuple[Event, ...]) -> None:
-        """
-        Do what is requested and tell what changed.
-
-        Args:
-            events: What the monitor returned.
-        """
+    def _carry_out(self, events: tuple[Event, ...]) -> None:
+        """Do what is requested and tell what changed."""
         for event in events:
             if isinstance(event, PingDue):
                 # Who was told of something before it may have closed meanwhile.
                 if self.monitor.row.state <= codes.SUSPECT:
-                    self.send_ping(event.sequence, self.warden.clock())
+                    self._ask(event.sequence, self.warden.clock())
             elif isinstance(event, DrainDue):
                 self._start_to_drain()
             else:
-                self.changed(event)
+                self._changed(event)
 
     # Drain before the verdict.
 
-    def facts(self, now: float) -> Facts:
-        """
-        Return what transport and kernel know.
-
-        Args:
-            now: The present, in seconds.
-        """
-        transport = self.judged_transport()
+    def _facts(self, now: float) -> Facts:
+        """Return what transport and kernel know."""
+        transport = self._judged_transport()
         return NO_FACTS if transport is None else gather(transport, now=now)[0]
 
     def _start_to_drain(self) -> None:
@@ -178,7 +168,7 @@ class Judged(Ward):
             self._drain_on(turns_left, since)
             return
         self._draining = None
-        transport = self.judged_transport()
+        transport = self._judged_transport()
         if transport is None or self.monitor.row.state > codes.SUSPECT:
             return
         now = self.warden.clock()
@@ -193,5 +183,5 @@ class Judged(Ward):
             return
         if unread:  # nobody reads: it may have said that it lives
             facts = facts._replace(paused=True)
-        self.carry_out(self.monitor.drained(now=now, facts=facts))
-        self.arm()
+        self._carry_out(self.monitor.drained(now=now, facts=facts))
+        self._arm()

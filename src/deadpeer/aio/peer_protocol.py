@@ -2,7 +2,7 @@
 Our protocol on a transport: carries between bytes, conversation and judge.
 
 Theory of operation. The conversation turns bytes into arrivals and says what may be
-sent; the monitor judges; the inbox and the outbox bound what waits. ``end`` is called
+sent; the monitor judges; the inbox and the outbox bound what waits. ``_end`` is called
 once, with the error that every later call of the program raises.
 """
 
@@ -102,7 +102,7 @@ class PeerProtocol(Timed):
         self._conversation = Conversation(settings.hello, settings.limits, now=now)
         settings.prepare(transport.get_extra_info("socket"))
         transport.write(self._conversation.greeting())
-        self.find_chores()
+        self._find_chores()
         if settings.on_made is not None:
             settings.on_made(self)  # type: ignore[arg-type]
 
@@ -118,7 +118,7 @@ class PeerProtocol(Timed):
         conversation = self._conversation
         now = row.heard_at = self.warden.clock()
         if len(data) > PIECE:
-            self.unread().hold(data)
+            self._unread().hold(data)
             self._take_pieces(RUN)
             if row.state == codes.SUSPECT:
                 self.hear(now)
@@ -129,14 +129,14 @@ class PeerProtocol(Timed):
             if row.state == codes.ALIVE:
                 # Its data is at hand now; another look would fetch it once more.
                 row.wake_at = codes.next_look(monitor.heartbeat, now)
-                self.arm()
+                self._arm()
         elif number >= 0:
             self._answer(number)
         else:
             try:
                 arrivals = conversation.receive(data, now=now)
             except RemoteProtocolError as error:
-                self.broken(error, now)
+                self._broken(error, now)
                 return
             self._take_all(arrivals)
         if row.state == codes.SUSPECT:
@@ -145,7 +145,7 @@ class PeerProtocol(Timed):
     def _take_pieces(self, most: int) -> None:
         # A read may hold a hundred thousand messages, and the loop has to have its
         # turns. Nothing is read meanwhile.
-        inbox, now = self.unread(), self.monitor.row.heard_at
+        inbox, now = self._unread(), self.monitor.row.heard_at
         taken = 0
         try:
             while taken < most and (piece := inbox.piece(PIECE)):
@@ -153,7 +153,7 @@ class PeerProtocol(Timed):
                 taken += len(arrivals)
                 self._take_all(arrivals)
         except RemoteProtocolError as error:
-            self.broken(error, now)
+            self._broken(error, now)
         finally:
             if self._conversation.error is not None:
                 inbox.drop()
@@ -181,8 +181,8 @@ class PeerProtocol(Timed):
             elif isinstance(arrival, Greeted):
                 self._agree(arrival, now)
         if self._conversation.error is not None:
-            self.broken(self._conversation.error, now)
-        self.find_chores()
+            self._broken(self._conversation.error, now)
+        self._find_chores()
 
     def eof_received(self) -> bool | None:
         """The peer will send nothing more: the transport closes."""
@@ -200,12 +200,12 @@ class PeerProtocol(Timed):
             self._take_pieces(sys.maxsize)  # it was said before the end
         if self._error is None:
             error, reason = ending_of(exc, self.peer)
-            self.end(error)
+            self._end(error)
             if reason is None:
                 word = getattr(error, "reason", "destroyed")
-                self.carry_out(self.monitor.close(word, now=now))
+                self._carry_out(self.monitor.close(word, now=now))
             else:
-                self.carry_out(self.monitor.failed(reason, now=now))
+                self._carry_out(self.monitor.failed(reason, now=now))
         if self._outbox is not None:
             self._outbox.fail(self._error or PeerClosed("closed"))
         self._is_gone = True
@@ -215,11 +215,11 @@ class PeerProtocol(Timed):
 
     def pause_writing(self) -> None:
         """The transport's buffer is full."""
-        self.box().has_room = False
+        self._box().has_room = False
 
     def resume_writing(self) -> None:
         """The transport has room again."""
-        box = self.box()
+        box = self._box()
         box.has_room = True
         box.pump()
 
@@ -230,7 +230,7 @@ class PeerProtocol(Timed):
         try:
             heartbeat = agreed(settings.heartbeat, greeted.hello, settings.limits)
         except RemoteProtocolError as error:
-            self.broken(error, now, reason=Farewell.UNACCEPTABLE)
+            self._broken(error, now, reason=Farewell.UNACCEPTABLE)
             return
         monitor = self.monitor
         if heartbeat.detection > settings.heartbeat.detection:
@@ -245,17 +245,17 @@ class PeerProtocol(Timed):
         events = monitor.opened(now=now)
         if settings.on_open is not None:
             settings.on_open(self)  # type: ignore[arg-type]
-        self.carry_out(events)
-        self.arm()
+        self._carry_out(events)
+        self._arm()
 
     def _answer(self, sequence: int) -> None:
-        if self._conversation.sending is OPEN and self.has_room():
+        if self._conversation.sending is OPEN and self._has_room():
             self._transport.write(self._conversation.pong(sequence))
 
     def _deliver(self, message: bytes) -> None:
         on_message = self._settings.on_message
         if on_message is None:
-            self.unread().put(message, self._transport)
+            self._unread().put(message, self._transport)
             return
         self._call("on_message", on_message, message)
 
@@ -276,42 +276,29 @@ class PeerProtocol(Timed):
         word = farewell_word(goodbye.reason)
         said = f": {goodbye.text}" if goodbye.text else ""
         message = f"{self.peer or 'the peer'} said goodbye ({word}{said})"
-        self.end(PeerClosed(message, reason=word, peer=self.peer))
-        self.carry_out(self.monitor.close(word, now=now))
-        self.leave(Farewell.DONE)
+        self._end(PeerClosed(message, reason=word, peer=self.peer))
+        self._carry_out(self.monitor.close(word, now=now))
+        self._leave(Farewell.DONE)
 
-    def broken(
+    def _broken(
         self,
         error: RemoteProtocolError,
         now: float,
         reason: int = Farewell.PROTOCOL_VIOLATED,
     ) -> None:
-        """
-        End a connection whose peer broke the protocol, and tell it why.
-
-        Args:
-            error: What it did.
-            now: The present, in seconds.
-            reason: What it is told, one of ``Farewell``.
-        """
+        """End a connection whose peer broke the protocol, and tell it why."""
         if self._error is not None:
             self._transport.abort()  # it was not to say any more than goodbye
             return
         error.peer = self.peer
-        self.end(error)
-        self.carry_out(self.monitor.failed(Reason.PROTOCOL_VIOLATED, now=now))
-        self.leave(reason, error.breach)
+        self._end(error)
+        self._carry_out(self.monitor.failed(Reason.PROTOCOL_VIOLATED, now=now))
+        self._leave(reason, error.breach)
 
     # What the judge asks.
 
-    def send_ping(self, sequence: int, now: float) -> None:
-        """
-        Ask the peer.
-
-        Args:
-            sequence: The number of the question.
-            now: The present, in seconds.
-        """
+    def _ask(self, sequence: int, now: float) -> None:
+        """Ask the peer."""
         transport = self._transport
         try:
             transport.write(self._conversation.ping(sequence))
@@ -328,17 +315,12 @@ class PeerProtocol(Timed):
                 covers = traffic.acked + waiting
         self.monitor.pinged(now=now, covers=covers)
 
-    def changed(self, change: Change) -> None:
-        """
-        Tell the program; a dead peer's connection is over.
-
-        Args:
-            change: What changed.
-        """
+    def _changed(self, change: Change) -> None:
+        """Tell the program; a dead peer's connection is over."""
         if isinstance(change, Died) and self._error is None:
-            self.end(error_of(change, peer=self.peer))
+            self._end(error_of(change, peer=self.peer))
             # If only our way is open, it need not wait for its own verdict.
-            if self.is_clear() and self._conversation.sending is OPEN:
+            if self._is_clear() and self._conversation.sending is OPEN:
                 self._transport.write(
                     self._conversation.goodbye(Farewell.TAKEN_FOR_DEAD)
                 )
@@ -351,43 +333,32 @@ class PeerProtocol(Timed):
 
     # The end.
 
-    def box(self) -> Outbox:
+    def _box(self) -> Outbox:
         """Return the outbox, and make it if there is none yet."""
         if self._outbox is None:
             self._outbox = Outbox(self._transport)
         return self._outbox
 
-    def unread(self) -> Inbox:
+    def _unread(self) -> Inbox:
         """Return the inbox, and make it if there is none yet."""
         if self._inbox is None:
             self._inbox = Inbox(self._settings.high)
         return self._inbox
 
-    def is_clear(self) -> bool:
+    def _is_clear(self) -> bool:
         """Tell whether nothing waits, as far as this end can see."""
         return self._outbox is None or self._outbox.is_clear
 
-    def end(self, error: DeadPeerError) -> None:
-        """
-        Remember how it ended, and tell the reader.
-
-        Args:
-            error: What every later call raises.
-        """
+    def _end(self, error: DeadPeerError) -> None:
+        """Remember how it ended, and tell the reader."""
         self._error = error
         if self._inbox is not None:
             self._inbox.wake()
 
-    def leave(self, reason: int, text: str = "") -> None:
-        """
-        Close after a last word, without waiting for a peer that does not read.
-
-        Args:
-            reason: The last word, one of ``Farewell``.
-            text: What it is told beside.
-        """
+    def _leave(self, reason: int, text: str = "") -> None:
+        """Close after a last word, without waiting for a peer that does not read."""
         transport, outbox = self._transport, self._outbox
-        reads = self.is_clear()
+        reads = self._is_clear()
         if outbox is not None and self._error is not None:
             outbox.fail(self._error)
         if self._conversation.sending is OPEN:
@@ -396,4 +367,4 @@ class PeerProtocol(Timed):
             transport.abort()
             return
         transport.close()
-        self.linger(self.monitor.heartbeat.timeout)
+        self._linger(self.monitor.heartbeat.timeout)

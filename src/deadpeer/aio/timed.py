@@ -72,21 +72,15 @@ class Timed(Judged):
         self._error: DeadPeerError | None = None
         self._is_gone = False
 
-    def judged_transport(self) -> Any:
+    def _judged_transport(self) -> Any:
         """Return the transport, or None if it is closed."""
         return None if self._is_gone else self._transport
 
-    def broken(self, error: RemoteProtocolError, now: float) -> None:
-        """
-        End a connection whose peer broke the protocol.
-
-        Args:
-            error: What it did.
-            now: The present, in seconds.
-        """
+    def _broken(self, error: RemoteProtocolError, now: float) -> None:
+        """End a connection whose peer broke the protocol."""
         raise NotImplementedError
 
-    def arm(self) -> None:
+    def _arm(self) -> None:
         """Have the warden call when somebody wants to look."""
         at = self.monitor.row.wake_at
         if self._chore_at < at:  # noqa: PLR1730 - twice a heartbeat
@@ -106,10 +100,10 @@ class Timed(Judged):
         if not self._is_gone:
             Judged.due(self, now)  # super() costs twice as much
 
-    def find_chores(self) -> None:
+    def _find_chores(self) -> None:
         """Find out what is due when: a beat, the end of a frame, the end of it all."""
         if self._error is not None:
-            return  # from here on ``linger`` says
+            return  # from here on ``_linger`` says
         at = self._conversation.deadline
         if self._inbox is not None and self._inbox.paused:
             at = codes.NEVER  # its end may lie in what we do not read
@@ -118,17 +112,12 @@ class Timed(Judged):
             at = min(at, self._beats[1])
         self._chore_at = at
         if at < self.armed_at:
-            self.arm()
+            self._arm()
 
-    def linger(self, seconds: float) -> None:
-        """
-        Cut off the connection if it has not closed by then.
-
-        Args:
-            seconds: How long last words may take.
-        """
+    def _linger(self, seconds: float) -> None:
+        """Cut off the connection if it has not closed by then."""
         self._chore_at = self.warden.clock() + seconds
-        self.arm()
+        self._arm()
 
     def _do_chores(self, now: float) -> None:
         if self._error is not None:
@@ -171,10 +160,10 @@ class Timed(Judged):
             self._beats = None
             return
         self._beats = beats, beats.next_after(now=max(now, at))
-        if self.has_room():
+        if self._has_room():
             self._transport.write(conversation.beat())
 
-    def has_room(self) -> bool:
+    def _has_room(self) -> bool:
         """
         Tell whether a heartbeat is worth sending: is the transport's buffer not full?
 
@@ -194,6 +183,6 @@ class Timed(Judged):
         try:
             self._conversation.expired(now=now)
         except RemoteProtocolError as error:
-            self.broken(error, now)
+            self._broken(error, now)
         else:
-            self.find_chores()
+            self._find_chores()
