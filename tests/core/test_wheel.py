@@ -72,6 +72,22 @@ def test_what_was_discarded_does_not_come_out(kept, gone):
     assert sorted(wheel.matured(now=2e8)) == sorted(kept)
 
 
+def test_nobody_waits_for_a_turn_that_all_have_left():
+    wheel = Wheel(tick=0.5)
+    for item, at in (("a", 1.0), ("b", 2.0), ("c", 3.0)):
+        wheel.add(item, at=at)
+    wheel.discard("b", at=2.0)
+    assert wheel.next_at == 1.5
+    wheel.discard("a", at=1.0)
+    assert wheel.next_at == 3.5
+    wheel.add("b", at=2.0)
+    assert wheel.next_at == 2.5
+    assert wheel.matured(now=9.0) == ["b", "c"]
+    wheel.add("d", at=10.0)
+    wheel.discard("d", at=10.0)
+    assert wheel.next_at == math.inf
+
+
 def test_an_item_that_never_comes_due_is_not_held():
     wheel = Wheel[str](tick=0.01)
     wheel.add("a", at=math.inf)

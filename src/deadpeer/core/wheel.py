@@ -51,7 +51,10 @@ class Wheel(Generic[Item]):
     @property
     def next_at(self) -> float:
         """When the next items come out, in seconds; infinite for never."""
-        return self._order[0] * self.tick if self._order else NEVER
+        order = self._order
+        while order and not self._turns[order[0]]:  # all of them were called off
+            del self._turns[heapq.heappop(order)]
+        return order[0] * self.tick if order else NEVER
 
     def add(self, item: Item, *, at: float) -> None:
         """
@@ -81,7 +84,7 @@ class Wheel(Generic[Item]):
         """
         items = self._turns.get(self._turn_of(at)) if at < NEVER else None
         if items:
-            items.pop(item, None)  # the turn stays: to find it costs more
+            items.pop(item, None)  # an empty turn stays until it would be the next
 
     def _turn_of(self, at: float) -> int:
         # A millionth of a turn beyond the end of its own: the product is rounded,
