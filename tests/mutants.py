@@ -44,6 +44,8 @@ EQUIVALENTS: dict[tuple[str, str], str] = {
         "Monitor._measure",
         "row.margin = margin if margin <= rules.timeout else rules.timeout",
     ): LIMIT,
+    ("ask", "if row.margin <= wait:"): LIMIT,
+    ("ask", "if rules.interval <= wait:"): LIMIT,
     (
         "Monitor.advance",
         "if action == codes.NOTHING and row.stretched < stretched and not facts.slept:",
