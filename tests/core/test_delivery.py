@@ -12,6 +12,8 @@ from deadpeer.core.states import State
 from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.testing.kernel_model import KernelModel
 from deadpeer.testing.link_model import LinkModel, Shape, Side
+from deadpeer.testing.scripts import Act, Script, Step
+from deadpeer.testing.simulated import simulate
 
 RULES = Heartbeat(interval=20, timeout=10)
 LOOK = RULES.timeout / LOOKS
@@ -68,6 +70,31 @@ def test_the_usual_time_of_delivery_is_part_of_the_timeout():
     monitor.drained(now=21.0, facts=acked(0, at=19.0))
     monitor.drained(now=26.0, facts=acked(1000, at=25.0))
     assert monitor.row.counts_at == 24.0
+
+
+def test_what_a_ping_waited_for_company_is_part_of_the_timeout():
+    monitor = Monitor(RULES, now=0.125)
+    assert monitor.advance(now=20.25) == (PingDue(1),)
+    monitor.pinged(now=20.25)
+    monitor.drained(now=21.25, facts=acked(0, at=20.0))
+    monitor.drained(now=26.0, facts=acked(1000, at=25.0))
+    assert monitor.row.counts_at == 25.0 - 1.0 - 0.125
+
+
+@pytest.mark.parametrize("delay", [0.07, 0.105, 0.155])
+def test_a_hasty_suspicion_makes_no_verdict_late(delay):
+    """Each question waits 0.06 s or 0.09 s for company, and takes its usual time."""
+    hasty = Heartbeat(interval=3.3, timeout=2, suspect_after=0.06)
+    script = Script(
+        name="dies",
+        heartbeat=hasty,
+        steps=(Step(60, Act.FREEZE),),
+        until=80,
+        delay=delay,
+    )
+    died = simulate(script)[-1]
+    assert isinstance(died, Died)
+    assert died.evidence.silence <= hasty.detection + codes.PUNCTUAL
 
 
 def test_a_question_that_was_delivered_at_once_has_the_plain_deadline():

@@ -371,7 +371,9 @@ def follow_delivery(row: Row, *, now: float, facts: Facts) -> None:
     acked_at = now if facts.acked_at == LONG_AGO else min(facts.acked_at, now)
     delivered = UNKNOWN if facts.delivered is None else facts.delivered
     if facts.acked >= row.covers:
-        row.counts_at = max(row.counts_at, acked_at - row.margin)
+        # What it waited for company before it left is part of the timeout, too.
+        usual = row.margin + max(0.0, row.pinged_at - row.asked_at)
+        row.counts_at = max(row.counts_at, acked_at - usual)
     elif facts.acked > row.acked >= 0 or delivered > row.delivered >= 0:
         # While one lost segment is repeated, those behind it arrive: on a line of
         # 1 Mbit/s shared by four the count of bytes stood still for 2.8 s.
