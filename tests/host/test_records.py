@@ -91,38 +91,66 @@ def bad(**changes):
     return json.dumps({**data, **changes})
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "[]",
-        "{}",
-        "\x00",
-        "[" * 100_000,
+VALUES = {"on": 0, "idle": 7200, "user_timeout": 0}
+
+SENSELESS = [
+    ("", "it is no JSON (line 1, column 1)"),
+    ("\x00", "it is no JSON (line 1, column 1)"),
+    ("[" * 100_000, "it is no JSON that any program of ours writes"),
+    ("[]", "[] is no object"),
+    ("{}", "schema is missing"),
+    (
         bad(schema="deadpeer-fix-record/2"),
-        bad(within="8"),
-        bad(sockets=[1]),
-        bad(boot_id=None),
-        bad(socket={"cookie": -1}),
-        bad(socket={"cookie": "7"}),
-        bad(socket={"inode": None}),
-        bad(socket={"after": {"on": 1, "mark": 1}}),
+        "schema 'deadpeer-fix-record/2' is not deadpeer-fix-record/1",
+    ),
+    ('{"schema": "deadpeer-fix-record/1"}', "made_at is missing"),
+    (bad(within="8"), "'8' is no duration"),
+    (bad(within=True), "True is no duration"),
+    (bad(sockets={"a": 1}), "{'a': 1} is no list"),
+    (bad(sockets=[1]), "1 is no object"),
+    (bad(sockets=[{}]), "netns is missing"),
+    (bad(boot_id=None), "None is no text"),
+    (bad(socket={"cookie": -1}), "-1 is no number"),
+    (bad(socket={"cookie": "7"}), "'7' is no number"),
+    (bad(socket={"inode": None}), "None is no number"),
+    (bad(socket={"after": {"on": 1, "mark": 1}}), "'mark' is no setting of ours"),
+    (
         bad(socket={"after": {"on": 1, "interval": 1}}),
-        bad(socket={"after": {"idle": 1}}),
-        bad(socket={"before": {"on": 0, "idle": "7200", "user_timeout": 0}}),
-        bad(socket={"before": {"on": 0, "idle": 2**40, "user_timeout": 0}}),
-        bad(socket={"before": {"on": 0, "idle": -(2**31) - 1, "user_timeout": 0}}),
-        bad(socket={"before": []}),
-        bad(socket={"after": None}),
-    ],
-    ids=range(20),
-)
-def test_what_makes_no_sense_is_no_record(tmp_path, text):
+        "a value was set whose old one is not told",
+    ),
+    (bad(socket={"after": {"idle": 1}}), "a value was set whose old one is not told"),
+    (bad(socket={"before": {**VALUES, "idle": "7"}}), "idle='7' is no number"),
+    (bad(socket={"before": {**VALUES, "on": False}}), "on=False is no number"),
+    (
+        bad(socket={"before": {**VALUES, "idle": 2**31}}),
+        "idle=2147483648 is no value that a socket can have",
+    ),
+    (
+        bad(socket={"before": {**VALUES, "idle": -(2**31) - 1}}),
+        "idle=-2147483649 is no value that a socket can have",
+    ),
+    (bad(socket={"before": []}), "[] is no object"),
+    (bad(socket={"after": None}), "None is no object"),
+]
+
+
+@pytest.mark.parametrize(("text", "why"), SENSELESS, ids=range(len(SENSELESS)))
+def test_what_makes_no_sense_is_no_record_and_says_why_in_words(tmp_path, text, why):
     path = tmp_path / "record.json"
     path.write_text(text)
 
-    with pytest.raises(ConfigError, match="no record of a fix"):
+    with pytest.raises(ConfigError) as caught:
         load_record(path)
+
+    assert caught.value.message == f"{path} is no record of a fix: {why}"
+
+
+def test_whatever_is_nested_is_refused_and_no_depth_is_a_traceback(tmp_path):
+    path = tmp_path / "record.json"
+    for depth in range(800, 1100):
+        path.write_text("[" * depth + "]" * depth)
+        with pytest.raises(ConfigError, match="is no record of a fix"):
+            load_record(path)
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602])

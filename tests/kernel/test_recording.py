@@ -201,9 +201,9 @@ REFUSED = {
     "a number for a text": (changed("kernel", 6), "no text"),
     "a number for a truth": (changed("settings/0/1", 1), "neither true nor"),
     "no list": (changed("spaces", {}), "no list"),
-    "too short a list": (changed("holders/0", [1]), "damaged"),
-    "a cookie that is none": (changed("settings/0/0", "xyz"), "damaged"),
-    "no base64": (changed("spaces/0/dumps/0/datagrams", ["a"]), "damaged"),
+    "too short a list": (changed("holders/0", [1]), "laid out"),
+    "a cookie that is none": (changed("settings/0/0", "xyz"), "laid out"),
+    "no base64": (changed("spaces/0/dumps/0/datagrams", ["a"]), "laid out"),
     "a broken datagram": (
         changed("spaces/0/dumps/0/datagrams", [base64.b64encode(bytes(20)).decode()]),
         "not understood",
@@ -219,7 +219,7 @@ REFUSED = {
     ),
     "a clock without ticks": (changed("spaces/0/defaults/hz", 0), "no number"),
     "a strange default": (changed("spaces/0/defaults", {"what": 1}), "damaged"),
-    "what is missing": (changed("spaces/0", {}), "damaged"),
+    "what is missing": (changed("spaces/0", {}), "laid out"),
 }
 
 

@@ -24,10 +24,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from deadpeer.errors import ConfigError
-from deadpeer.kernel.json_values import a_number, a_text
+from deadpeer.kernel.json_values import (
+    Malformed,
+    a_list,
+    a_number,
+    a_text,
+    an_object,
+    parsed,
+)
 from deadpeer.kernel.staging import NewFile, perform, refusal
 from deadpeer.platforms import LINUX, Name
 
@@ -220,9 +226,11 @@ def load_record(path: Path) -> FixRecord:
         remedy = "run it as root" if isinstance(error, PermissionError) else ""
         raise refusal(error, doing=f"read {path}", remedy=remedy) from error
     try:
-        return _record(json.loads(text))
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise _no_record(path, f"{type(error).__name__} {error}") from error
+        return _record(parsed(text))
+    except Malformed as error:
+        raise _no_record(path, str(error)) from error
+    except RecursionError as error:  # of one that is nested nearly too deeply
+        raise _no_record(path, "none holds such values") from error
 
 
 def _require_own(path: Path, status: os.stat_result) -> None:
@@ -254,24 +262,27 @@ def _no_record(path: Path, why: str) -> ConfigError:
     )
 
 
-def _record(data: dict[str, Any]) -> FixRecord:
+def _record(value: object) -> FixRecord:
+    data = an_object(value, "schema")
     if data["schema"] != SCHEMA:
-        raise ValueError(f"schema {data['schema']!r} is not {SCHEMA}")
+        raise Malformed(f"schema {data['schema']!r:.60} is not {SCHEMA}")
+    data = an_object(data, "made_at", "boot_id", "within", "sockets")
     within = data["within"]
-    if not isinstance(within, int | float):
-        raise TypeError(f"{within!r} is no duration")
+    if isinstance(within, bool) or not isinstance(within, int | float):
+        raise Malformed(f"{within!r:.60} is no duration")
     return FixRecord(
         made_at=a_text(data["made_at"]),
         boot_id=a_text(data["boot_id"]),
         within=within,
-        sockets=tuple(_socket(item) for item in data["sockets"]),
+        sockets=tuple(_socket(item) for item in a_list(data["sockets"])),
     )
 
 
-def _socket(item: dict[str, Any]) -> RecordedSocket:
+def _socket(value: object) -> RecordedSocket:
+    item = an_object(value, *(field.name for field in fields(RecordedSocket)))
     before, after = _values(item["before"]), _values(item["after"])
     if "on" not in after or not after.keys() <= before.keys():
-        raise ValueError("a value was set whose old one is not told")
+        raise Malformed("a value was set whose old one is not told")
     return RecordedSocket(
         netns=a_number(item["netns"]),
         inode=a_number(item["inode"]),
@@ -285,12 +296,14 @@ def _socket(item: dict[str, Any]) -> RecordedSocket:
     )
 
 
-def _values(item: object) -> dict[str, int]:
-    if not isinstance(item, dict):
-        raise TypeError(f"{item!r} are no settings")
-    for key, value in item.items():
+def _values(value: object) -> dict[str, int]:
+    values = an_object(value)
+    for key, number in values.items():
         if key not in KEYS:
-            raise ValueError(f"{key!r} is no setting of ours")
-        if not isinstance(value, int) or not -MOST <= value < MOST:
-            raise TypeError(f"{key}={value!r} is no value")
-    return {key: int(value) for key, value in item.items()}
+            raise Malformed(f"{key!r:.60} is no setting of ours")
+        # A truth is no number, although Python has it as one.
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise Malformed(f"{key}={number!r:.60} is no number")
+        if not -MOST <= number < MOST:
+            raise Malformed(f"{key}={number!r:.60} is no value that a socket can have")
+    return values

@@ -2,18 +2,71 @@
 Values out of JSON that somebody else may have written: of the right type, or refused.
 
 A file of ours is read by another version, after another program has been at it, or
-as root. What is wrong with a value is a ``TypeError`` that shows it; whoever knows
+as root. What is wrong with it is ``Malformed``, in words for people; whoever knows
 the file says which file it is.
 
 Source: RFC 8259.
 """
 
+import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-__all__ = ["a_list", "a_number", "a_text", "a_truth", "or_none"]
+__all__ = [
+    "Malformed",
+    "a_list",
+    "a_number",
+    "a_text",
+    "a_truth",
+    "an_object",
+    "or_none",
+    "parsed",
+]
 
 T = TypeVar("T")
+
+
+class Malformed(ValueError):
+    """A text is no JSON, or a value in it is not what it has to be; says which."""
+
+
+def parsed(text: str | bytes) -> Any:
+    """
+    Return what a JSON text holds.
+
+    Args:
+        text: The whole file.
+
+    Raises:
+        Malformed: It is no JSON; or a number in it is too long, or it is nested too
+            deeply, for Python.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise Malformed(f"it is no JSON ({where})") from error
+    except (ValueError, RecursionError) as error:
+        raise Malformed("it is no JSON that any program of ours writes") from error
+
+
+def an_object(value: object, *names: str) -> dict[str, Any]:
+    """
+    Return a value that has to be an object.
+
+    Args:
+        value: What stands in the file.
+        names: What the object has to have.
+
+    Raises:
+        Malformed: It is none, or has not all of that.
+    """
+    if not isinstance(value, dict):
+        raise Malformed(f"{value!r:.60} is no object")
+    for name in names:
+        if name not in value:
+            raise Malformed(f"{name} is missing")
+    return value
 
 
 def a_text(value: object) -> str:
@@ -22,9 +75,12 @@ def a_text(value: object) -> str:
 
     Args:
         value: What stands in the file.
+
+    Raises:
+        Malformed: It is something else.
     """
     if not isinstance(value, str):
-        raise TypeError(f"{value!r:.60} is no text")
+        raise Malformed(f"{value!r:.60} is no text")
     return value
 
 
@@ -34,9 +90,12 @@ def a_number(value: object) -> int:
 
     Args:
         value: What stands in the file.
+
+    Raises:
+        Malformed: It is something else.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise TypeError(f"{value!r:.60} is no number")
+        raise Malformed(f"{value!r:.60} is no number")
     return value
 
 
@@ -46,9 +105,12 @@ def a_truth(value: object) -> bool:
 
     Args:
         value: What stands in the file.
+
+    Raises:
+        Malformed: It is something else.
     """
     if not isinstance(value, bool):
-        raise TypeError(f"{value!r:.60} is neither true nor false")
+        raise Malformed(f"{value!r:.60} is neither true nor false")
     return value
 
 
@@ -58,9 +120,12 @@ def a_list(value: object) -> list[Any]:
 
     Args:
         value: What stands in the file.
+
+    Raises:
+        Malformed: It is something else.
     """
     if not isinstance(value, list):
-        raise TypeError(f"{value!r:.60} is no list")
+        raise Malformed(f"{value!r:.60} is no list")
     return value
 
 

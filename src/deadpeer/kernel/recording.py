@@ -21,7 +21,14 @@ from typing import Any, NoReturn
 
 from deadpeer.errors import AccessDenied, ConfigError, DeadPeerError
 from deadpeer.kernel.diag_dumps import Dump, RawDump, decode_dump
-from deadpeer.kernel.json_values import a_list, a_number, a_text, a_truth, or_none
+from deadpeer.kernel.json_values import (
+    Malformed,
+    a_list,
+    a_number,
+    a_text,
+    a_truth,
+    or_none,
+)
 from deadpeer.kernel.namespaces import Namespace
 from deadpeer.kernel.owners import Holder, Owners
 from deadpeer.kernel.processes import Process
@@ -102,8 +109,10 @@ def decode_snapshot(data: bytes) -> Snapshot:
         return _snapshot(content)
     except ConfigError:
         raise
-    except (LookupError, TypeError, ValueError, OverflowError, DeadPeerError) as error:
-        raise _damaged(str(error) or type(error).__name__) from error
+    except (Malformed, DeadPeerError) as error:
+        raise _damaged(str(error)) from error
+    except (LookupError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise _damaged("it is not laid out as recordings are") from error
 
 
 def _unpacked(data: bytes) -> Any:

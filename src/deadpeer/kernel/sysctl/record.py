@@ -18,12 +18,19 @@ A record is one JSON file, ``set-0001.json`` and so on, under
 import json
 import os
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from deadpeer.errors import ConfigError
-from deadpeer.kernel.json_values import a_number, a_text, or_none
+from deadpeer.kernel.json_values import (
+    Malformed,
+    a_list,
+    a_number,
+    a_text,
+    an_object,
+    or_none,
+    parsed,
+)
 from deadpeer.kernel.sysctl.files import values_of
 from deadpeer.kernel.sysctl.table import SETTINGS
 from deadpeer.kernel.sysctl.tree import inside
@@ -142,38 +149,51 @@ def load(path: Path) -> Record:
         OSError: It cannot be read.
     """
     try:
-        return _record(json.loads(path.read_text(encoding="utf-8")))
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ConfigError(
-            f"{path} is no record of a change: {type(error).__name__} {error}",
-            hint="records are the set-*.json files that deadpeer system set writes",
-            field="record",
-            value=str(path),
-        ) from error
+        return _record(parsed(path.read_text(encoding="utf-8")))
+    except UnicodeDecodeError as error:
+        raise _no_record(path, "it is not text") from error
+    except Malformed as error:
+        raise _no_record(path, str(error)) from error
+    except (ValueError, RecursionError) as error:
+        raise _no_record(path, "none holds such values") from error
 
 
-def _record(data: dict[str, Any]) -> Record:
+def _no_record(path: Path, why: str) -> ConfigError:
+    return ConfigError(
+        f"{path} is no record of a change: {why}",
+        hint="records are the set-*.json files that deadpeer system set writes",
+        field="record",
+        value=str(path),
+    )
+
+
+def _record(value: object) -> Record:
+    data = an_object(value, "schema")
     if data["schema"] != SCHEMA:
-        raise ValueError(f"schema {data['schema']!r} is not {SCHEMA}")
+        raise Malformed(f"schema {data['schema']!r:.60} is not {SCHEMA}")
+    data = an_object(data, *(field.name for field in fields(Record)))
     return Record(
         made_at=a_text(data["made_at"]),
         boot_id=or_none(a_text, data["boot_id"]),
         namespace=or_none(a_number, data["namespace"]),
         made=a_number(data["made"]),
-        live=tuple(_live(item) for item in data["live"]),
+        live=tuple(_live(item) for item in a_list(data["live"])),
         file=None if data["file"] is None else _file(data["file"]),
     )
 
 
-def _live(item: dict[str, Any]) -> LiveChange:
-    if item["key"] not in _KEYS:
-        raise ValueError(f"{item['key']!r} is not a setting that we change")
-    if not isinstance(item["new"], int):
-        raise TypeError(f"{item['new']!r} is no number")
-    return LiveChange(key=item["key"], old=a_text(item["old"]), new=item["new"])
+def _live(value: object) -> LiveChange:
+    item = an_object(value, *(field.name for field in fields(LiveChange)))
+    key, new = a_text(item["key"]), item["new"]
+    if key not in _KEYS:
+        raise Malformed(f"{key!r:.60} is not a setting that we change")
+    if isinstance(new, bool) or not isinstance(new, int):
+        raise Malformed(f"{new!r:.60} is no number")
+    return LiveChange(key=key, old=a_text(item["old"]), new=new)
 
 
-def _file(item: dict[str, Any]) -> FileChange:
+def _file(value: object) -> FileChange:
+    item = an_object(value, *(field.name for field in fields(FileChange)))
     old = item["old"]
     change = FileChange(
         path=a_text(item["path"]),
@@ -182,15 +202,16 @@ def _file(item: dict[str, Any]) -> FileChange:
         old=None if old is None else _old(old),
     )
     if change.path != OWN_FILE:
-        raise ValueError(f"{change.path!r} is not a file that we write")
+        raise Malformed(f"{change.path!r:.60} is not a file that we write")
     if values_of(change.new) is None or (
         change.old is not None and values_of(change.old.text) is None
     ):
-        raise ValueError(f"{change.path} never held this text")
+        raise Malformed(f"{change.path} never held this text")
     return change
 
 
-def _old(item: dict[str, Any]) -> OldFile:
+def _old(value: object) -> OldFile:
+    item = an_object(value, *(field.name for field in fields(OldFile)))
     return OldFile(
         text=a_text(item["text"]),
         mode=a_number(item["mode"]) & 0o7777,
