@@ -28,8 +28,7 @@ class Terminal:
 
     def __init__(self, child, *words: str, **elsewhere) -> None:
         self._ours, self._theirs = pty.openpty()
-        size = struct.pack("HHHH", 40, 140, 0, 0)
-        fcntl.ioctl(self._theirs, termios.TIOCSWINSZ, size)
+        self.resize(40)
         self.modes = self.now()
         self.seen = b""
         streams = dict.fromkeys(("stdin", "stdout", "stderr"), self._theirs)
@@ -39,6 +38,10 @@ class Terminal:
             **(streams | elsewhere),
             start_new_session=True,
         )
+
+    def resize(self, lines: int) -> None:
+        size = struct.pack("HHHH", lines, 140, 0, 0)
+        fcntl.ioctl(self._theirs, termios.TIOCSWINSZ, size)
 
     def now(self):
         """Return the modes that it is in: whether it is raw, say."""
@@ -70,11 +73,20 @@ class Terminal:
             self.seen += os.read(self._ours, 1 << 16)
         return ready
 
+    def is_full(self) -> bool:
+        """Tell whether nobody has read for long what it was sent."""
+        return not select.select([], [self._theirs], [], 0.1)[1]
+
+    def hang_up(self) -> None:
+        os.close(self._theirs)
+        os.close(self._ours)
+        self._ours = self._theirs = -1
+
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
-        os.close(self._ours)
-        os.close(self._theirs)
+        if self._ours >= 0:
+            self.hang_up()
 
 
 @pytest.fixture
@@ -110,6 +122,67 @@ def test_a_signal_while_the_screen_is_being_set_up_leaves_it_too(child):
         assert shown.ends() == 0
         assert shown.now() == shown.modes
         assert FIRST_SCREEN in shown.seen
+
+
+def test_a_signal_that_comes_with_sigcont_leaves_the_terminal_as_it_was(child):
+    """As systemd sends them; none of the two says that it was stopped before."""
+    with terminal(child) as shown:
+        shown.shows(b"2 connections")
+        shown.process.send_signal(signal.SIGCONT)
+        shown.process.terminate()
+        shown.process.send_signal(signal.SIGCONT)
+
+        assert shown.ends() == 0
+        assert shown.now() == shown.modes
+
+
+def test_one_that_is_stopped_gives_the_terminal_back_and_takes_it_again(child):
+    with terminal(child) as shown:
+        shown.shows(b"2 connections")
+        shown.process.send_signal(signal.SIGTSTP)
+        os.waitid(os.P_PID, shown.process.pid, os.WSTOPPED)
+        assert shown.now() == shown.modes
+        shown.seen = b""
+        shown.process.send_signal(signal.SIGCONT)
+        shown.shows(OTHER_SCREEN)
+        shown.typed(b"q")
+
+        assert shown.ends() == 0
+        assert shown.now() == shown.modes
+
+
+def test_a_terminal_that_is_gone_ends_it_though_no_signal_says_so(child):
+    with terminal(child) as shown:
+        shown.shows(b"2 connections")
+        shown.hang_up()
+
+        assert shown.process.wait(PATIENCE) == 0
+
+
+def test_a_terminal_that_nobody_read_and_that_is_gone_ends_it(child):
+    """As that of a session whose network is gone; the screen waits to draw then."""
+    with terminal(child) as shown:
+        shown.shows(b"2 connections")
+        end, lines = time.monotonic() + PATIENCE, 40
+        while not shown.is_full():
+            assert time.monotonic() < end
+            lines ^= 1
+            shown.resize(lines)
+            shown.process.send_signal(signal.SIGWINCH)
+        shown.hang_up()
+
+        assert shown.process.wait(PATIENCE) == 0
+
+
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines(child, monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    with terminal(child) as shown:
+        child.told("loopback(False); [s.send(b'x') for s in a]")
+        shown.shows(b'"change": "suspect"')
+        shown.process.terminate()
+
+        assert shown.ends() == 0
+        assert b"\x1b" not in shown.seen
 
 
 @pytest.mark.parametrize("key", [b"q", b"\x03"])

@@ -1,5 +1,6 @@
 """``deadpeer watch``: what happens to the connections of a host, as it happens."""
 
+import os
 import sys
 
 import click
@@ -138,6 +139,8 @@ def command(
 def _is_on_a_terminal() -> bool:
     # The screen reads keys from the first, and is drawn on the last.
     streams = (sys.stdin, sys.stdout, sys.stderr)
+    if os.environ.get("TERM") == "dumb":
+        return False  # it would show what is meant to move its cursor
     return all(stream is not None and stream.isatty() for stream in streams)
 
 
