@@ -229,6 +229,7 @@ def carry_out(fixes: Sequence[Fix]) -> tuple[Fix, ...]:
     Raises:
         UnsupportedError: This platform has none of the options.
         ConfigError: The plan is of another platform.
+        KernelRefused: The system starts no more threads; nothing was changed.
         Interrupted: Ctrl-C came; what was not reached is still planned.
     """
     return stoppable(partial(_carry_out, fixes, this_platform()))

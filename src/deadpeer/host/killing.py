@@ -80,7 +80,8 @@ def carry_out(kills: Sequence[Kill], *, suspects: bool = False) -> tuple[Kill, .
 
     Raises:
         AccessDenied: It takes CAP_NET_ADMIN; nothing was ended.
-        KernelRefused: This system has no network namespaces.
+        KernelRefused: This system has no network namespaces, or starts no more
+            threads.
         Interrupted: Ctrl-C came; what was not reached is still planned.
     """
     return stoppable(partial(_carry_out, kills, suspects=suspects))

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from threading import Event
 from typing import Any, TypeVar
 
+from deadpeer.kernel.threads import start
+
 __all__ = ["Interrupted", "stoppable"]
 
 T = TypeVar("T")
@@ -35,7 +37,8 @@ def stoppable(work: Callable[[Event], tuple[T, ...]]) -> tuple[T, ...]:
     """
     Return what came of some work, which Ctrl-C asks to stop.
 
-    A second Ctrl-C waits no longer.
+    A second Ctrl-C waits no longer, and learns nothing of what came. The socket that
+    is being changed at that moment is finished all the same, before the process ends.
 
     Args:
         work: It looks at the event that it is given before each socket, and leaves
@@ -43,6 +46,7 @@ def stoppable(work: Callable[[Event], tuple[T, ...]]) -> tuple[T, ...]:
 
     Raises:
         Interrupted: Ctrl-C came; has what the work returned all the same.
+        KernelRefused: The system starts no more threads; nothing was done.
     """
     stopped, ended = Event(), Event()
     came: list[tuple[T, ...]] = []
@@ -59,7 +63,7 @@ def stoppable(work: Callable[[Event], tuple[T, ...]]) -> tuple[T, ...]:
     thread = threading.Thread(target=go, name="changes sockets")
     interrupted = False
     try:
-        thread.start()
+        start(thread)
         # Not join(): what is raised in that makes Python 3.11 take it for ended.
         ended.wait()
     except KeyboardInterrupt:

@@ -191,6 +191,7 @@ def carry_out(undos: Sequence[Undo]) -> tuple[Undo, ...]:
 
     Raises:
         UnsupportedError: This platform has none of the options.
+        KernelRefused: The system starts no more threads; nothing was changed.
         Interrupted: Ctrl-C came; what was not reached is still planned.
     """
     return stoppable(partial(_carry_out, undos, this_platform()))

@@ -28,6 +28,7 @@ from deadpeer.kernel.descriptors import (
 )
 from deadpeer.kernel.owners import all_pids
 from deadpeer.kernel.procfs import namespace_of
+from deadpeer.kernel.threads import start
 
 __all__ = [
     "Namespace",
@@ -173,7 +174,7 @@ def in_namespace(space: Namespace, action: Callable[[], T]) -> T:
     Raises:
         ConfigError: The namespace is gone, or another one stands in its place.
         AccessDenied: It takes CAP_SYS_ADMIN to go there.
-        KernelRefused: The kernel refused in another way.
+        KernelRefused: The kernel refused in another way, or starts no more threads.
     """
     if space.inode == own().inode:
         return action()
@@ -190,7 +191,7 @@ def in_namespace(space: Namespace, action: Callable[[], T]) -> T:
     # Only the calling thread moves, and it might not be let back: so it is a
     # thread of its own.
     thread = threading.Thread(target=go, name=f"in {space}")
-    thread.start()
+    start(thread)
     thread.join()
     if failure:
         raise failure[0]
