@@ -254,6 +254,24 @@ def test_connections_of_other_processes_are_left_when_that_is_known():
     assert len(sampler) == 0
 
 
+def test_one_that_nobody_has_accepted_may_be_of_those_who_are_meant():
+    sampler = Sampler(wanted=lambda known: known.who.process == "db")
+    for now in range(3):
+        sampler.see(1, look(unheard(1, inode=0)), now=now)
+        (stranger,) = sampler.strangers()
+        sampler.learn(stranger, about(process=""), now=now, is_final=False)
+        assert sampler.changes() == ()
+        assert len(sampler) == 0
+
+    sampler.see(1, look(unheard(1)), now=3)
+    (stranger,) = sampler.strangers()
+    sampler.learn(stranger, about(process="db"), now=3)
+
+    assert [change.kind for change in sampler.changes()] == [SUSPECT]
+    sampler.see(1, look(unheard(1)), now=4)
+    assert sampler.strangers() == []
+
+
 def test_another_selection_keeps_the_story_of_what_is_in_both(sampler):
     told(sampler, unheard(1), quiet(2))
     sampler.select(matches=lambda row: row.cookie == 1, wanted=lambda _: True)

@@ -96,7 +96,8 @@ class Sampler:
         space.rows = rows = rows if is_whole else {**before, **rows}
         gone = {cookie: before[cookie] for cookie in before.keys() - rows.keys()}
         space.end(gone, timeouts, now)
-        for cookie in rows.keys() - before.keys():
+        unclaimed, space.unclaimed = space.unclaimed & rows.keys(), set()
+        for cookie in (rows.keys() - before.keys()) | unclaimed:
             if self._is_match(rows[cookie]):
                 space.add(cookie, was_there=not self._has_begun)
         space.suspect(now)
@@ -145,7 +146,8 @@ class Sampler:
         if not space or not made:
             return
         if not self._wanted(about):
-            space.drop(stranger.cookie)
+            leave = space.drop if is_final else space.put_off
+            leave(stranger.cookie)
             return
         made.about = about
         is_bare = about.judgement.protected is False

@@ -76,6 +76,7 @@ class SpaceWatch:
         "strangers",
         "suspects",
         "timeouts",
+        "unclaimed",
     )
 
     def __init__(self, number: int, found: list[Happened]) -> None:
@@ -85,12 +86,14 @@ class SpaceWatch:
         self.connections: dict[bytes, Connection] = {}
         self.strangers: set[bytes] = set()
         self.suspects: set[bytes] = set()
+        self.unclaimed: set[bytes] = set()
         self.timeouts: int | None = None
 
     def add(self, cookie: bytes, *, was_there: bool) -> None:
         """Watch a connection."""
         self.connections[cookie] = Connection(was_there=was_there)
         self.strangers.add(cookie)
+        self.unclaimed.discard(cookie)
 
     def drop(self, cookie: bytes) -> None:
         """Watch it no longer."""
@@ -99,6 +102,11 @@ class SpaceWatch:
             made.is_left = True
         self.strangers.discard(cookie)
         self.suspects.discard(cookie)
+
+    def put_off(self, cookie: bytes) -> None:
+        """Watch it no longer, until the next look: nobody holds it yet."""
+        self.drop(cookie)
+        self.unclaimed.add(cookie)
 
     def tell(self, kind: ChangeKind, cookie: bytes, now: float) -> None:
         """Note what happened to a connection that is there."""
