@@ -14,6 +14,7 @@ from deadpeer.cli.root import run
 from deadpeer.host.attach_plans import plan_attach
 from deadpeer.host.attaching import attach
 from deadpeer.host.attachments import attached, look
+from deadpeer.kernel import bpf
 from deadpeer.kernel.bpf import Hook
 from deadpeer.kernel.cgroups import Cgroup
 
@@ -110,6 +111,21 @@ def test_a_half_of_an_attachment_is_not_told_as_a_whole(cgroup, capsys):
     assert told(capsys, *words)["before"]["whole"] is False
     assert "takes the place of within 20 s" in said(capsys, *words, "--yes")
     assert "only in part" not in said(capsys, "attach")
+
+
+def test_a_change_that_is_under_way_is_not_said_to_be_broken_off(
+    cgroup, capsys, monkeypatch
+):
+    meanwhile, real = [], bpf.attach
+
+    def watched(*values, **more):
+        meanwhile.append(said(capsys, "attach"))
+        return real(*values, **more)
+
+    monkeypatch.setattr(bpf, "attach", watched)
+    attach(plan_attach(cgroup.name, within=20, pin=True))
+
+    assert "only in part: a change was broken off, or is under way" in meanwhile[1]
 
 
 def test_detach_shows_first_and_then_takes_off(cgroup, capsys):

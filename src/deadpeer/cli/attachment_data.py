@@ -10,7 +10,7 @@ from deadpeer.kernel.inspection import describe
 
 __all__ = ["attachment_data", "keeping_data", "promise"]
 
-HALF = "only in part, by a change that was broken off"
+HALF = "only in part: a change was broken off, or is under way"
 
 
 def promise(found: Attachment) -> str:

@@ -45,7 +45,8 @@ class Attachment:
         terms: What they promise, with which values, and what they did so far.
         programs: The programs' numbers.
         is_whole: These are all that the terms ask for, and of one making. If not, a
-            change was broken off in the middle: its command was killed.
+            change was broken off in the middle, its command killed; or one is under
+            way at this moment.
     """
 
     cgroup: str
