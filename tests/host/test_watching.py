@@ -8,7 +8,7 @@ from tests.neighbours import neighbour
 from deadpeer.errors import ConfigError
 from deadpeer.host.changes import Change, ChangeKind, DeathReason
 from deadpeer.host.learning import LONGEST_WAIT
-from deadpeer.host.listing import Selection
+from deadpeer.host.listing import Selection, survey
 from deadpeer.host.watching import RESCAN, ROUND, Watcher
 from deadpeer.kernel.diag import Diag
 from deadpeer.kernel.namespaces import find_namespace, in_namespace
@@ -81,6 +81,17 @@ def test_whose_connections_are_meant_is_said_as_for_a_listing(child, clock):
         with Watcher(Selection(netns=(netns,), **chosen), clock=clock) as watcher:
             watcher.look()
             assert len(watched(watcher)) == (0 if "no-such" in str(chosen) else 2)
+
+
+@pytest.mark.parametrize("wish", [{"processes": ("*",)}, {"users": ("None",)}])
+def test_one_that_nobody_holds_is_of_no_process(child, clock, wish):
+    child.told("orphan, other = pair(); orphan.close()")
+    selection = Selection(netns=(str(child.pid),), **wish)
+    with Watcher(selection, clock=clock) as watcher:
+        watcher.look()
+        ends = {row.ends for _, _, row, _ in watcher.sampler.watched()}
+
+        assert ends == {seen.row.ends for seen in survey(selection).rows}
 
 
 def test_a_process_that_is_not_there_is_named_as_one():

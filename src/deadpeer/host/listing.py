@@ -103,16 +103,23 @@ class Selection:
             fnmatchcase(process, pattern) for pattern in self.processes
         ):
             return False
-        return not self.users or user in self.users or str(uid) in self.users
+        return (
+            not self.users
+            or user in self.users
+            or (uid is not None and str(uid) in self.users)
+        )
+
+    @property
+    def is_by_process(self) -> bool:
+        """Whether only sockets are meant that certain processes hold."""
+        return bool(self.pids or self.processes or self.users)
 
     @property
     def is_everything(self) -> bool:
         """Whether it says nothing about which connections are meant."""
         return not (
             any(word.strip() for word in self.words)
-            or self.pids
-            or self.processes
-            or self.users
+            or self.is_by_process
             or self.unprotected
             or self.suspect
         )
@@ -360,7 +367,7 @@ def _members(
     processes: Mapping[int, Process], selection: Selection
 ) -> frozenset[int] | None:
     """Return the processes that are meant; None if any is."""
-    if not (selection.pids or selection.processes or selection.users):
+    if not selection.is_by_process:
         return None
     return frozenset(
         pid

@@ -263,4 +263,6 @@ class _Space:
 def _is_wanted(selection: Selection, about: About) -> bool:
     """Tell whether a selection means the connections of a process."""
     who = about.who
+    if not who.pid:  # nobody, who has no name that a pattern could match
+        return not selection.is_by_process
     return selection.holds(pid=who.pid, process=who.process, user=who.user, uid=who.uid)
