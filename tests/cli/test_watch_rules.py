@@ -20,9 +20,10 @@ def test_what_the_file_says_counts_and_what_it_leaves_out_is_as_it_was(tmp_path)
 
 
 @pytest.mark.parametrize("key", ["process", "user"])
-def test_an_empty_name_is_refused_as_on_the_command_line(tmp_path, key):
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_name_is_refused_as_on_the_command_line(tmp_path, key, name):
     path = tmp_path / "rules.toml"
-    path.write_text(f"{key} = ['x', '']\n")
+    path.write_text(f"{key} = ['x', '{name}']\n")
 
     with pytest.raises(ConfigError, match=f"{key}: a name is empty"):
         read_rules(str(path), Rules(where=Where()))

@@ -5,6 +5,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from tests.cli.watched import (
     pull_the_cable_under_load,
     watching,
 )
+
+from deadpeer.cli.watch_signals import signals_noted
 
 pytestmark = pytest.mark.netns
 
@@ -25,6 +28,21 @@ HARD = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 def child():
     with guarded_pair() as made:
         yield made
+
+
+def test_a_signal_that_comes_as_soon_as_it_is_caught_is_not_lost(monkeypatch):
+    catch, come = signal.signal, []
+
+    def caught(number, handler):
+        old = catch(number, handler)
+        if not come:
+            come.append(number)
+            signal.raise_signal(number)
+        return old
+
+    monkeypatch.setattr(signal, "signal", caught)
+    with signals_noted() as signals:
+        assert signals.wait(time.monotonic(), None) == come[0]
 
 
 def test_a_reader_that_no_longer_reads_keeps_nobody_from_ending_it(child):

@@ -117,7 +117,7 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 def _names(value: Any) -> tuple[str, ...]:
     names = _texts(value)
-    if "" in names:
+    if not all(name.strip() for name in names):
         raise ValueError("a name is empty")
     return names
 

@@ -97,8 +97,9 @@ def signals_noted() -> Iterator[Signals]:
     with reading, writing:
         reading.settimeout(0)
         writing.settimeout(0)
-        old = {number: signal.signal(number, _noted) for number in (*STOP, RELOAD)}
+        # First, or one that comes in between would be noted nowhere.
         before = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+        old = {number: signal.signal(number, _noted) for number in (*STOP, RELOAD)}
         try:
             yield Signals(reading)
         finally:
