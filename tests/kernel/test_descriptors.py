@@ -24,9 +24,11 @@ from deadpeer.kernel.descriptors import no_descriptor_left, require_descriptors
 from deadpeer.kernel.diag import Diag
 from deadpeer.kernel.namespaces import all_namespaces
 from deadpeer.kernel.owners import find_owners
+from deadpeer.kernel.planning import plan_here
 from deadpeer.kernel.processes import process_facts
 from deadpeer.kernel.procfs import socket_inodes, tcp_rows
 from deadpeer.kernel.sysctl.place import boot_id
+from deadpeer.policy import Plan
 
 # What a verb imports is there before the last descriptor is gone.
 __all__ = ["attach_verb", "fix", "harmless", "ls", "ls_table", "needs_cgroups"]
@@ -106,6 +108,22 @@ def test_a_tree_that_cannot_be_walked_is_not_empty(tmp_path):
     (tmp_path / "inner").mkdir()
 
     assert in_child_with(0, lambda: refuses(lambda: list(all_cgroups(tmp_path))))
+
+
+def test_settings_that_cannot_be_read_are_not_taken_for_the_kernels_own():
+    def plan() -> Plan:
+        return plan_here(within=10, rtt=None)
+
+    right = plan()
+
+    def content() -> bool:
+        try:
+            return plan() == right
+        except KernelRefused as error:
+            return LIMIT in str(error)
+
+    for spare in (0, *SPARE):
+        assert in_child_with(spare, content), spare
 
 
 @pytest.mark.netns

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from deadpeer.errors import DeadPeerError
 from deadpeer.kernel.current_platform import this_platform
+from deadpeer.kernel.descriptors import require_descriptors
 from deadpeer.kernel.evidence import Queue, read_queue, read_tcp_info
 from deadpeer.kernel.options import is_listening
 from deadpeer.kernel.registers import Reading, read
@@ -131,6 +132,9 @@ def system_defaults(platform: Platform) -> Defaults:
     Returns:
         On Linux the running values of this process's network namespace, or the
         kernel's own where they may not be read; elsewhere the row's.
+
+    Raises:
+        KernelRefused: No descriptor is left to read them with.
     """
     if platform.name != "linux":
         return platform.defaults
@@ -139,7 +143,9 @@ def system_defaults(platform: Platform) -> Defaults:
 
     try:
         return effective_defaults()
-    except DeadPeerError:
+    except DeadPeerError as error:
+        if isinstance(error, OSError):
+            require_descriptors(error)
         return platform.defaults
 
 

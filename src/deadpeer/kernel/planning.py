@@ -21,6 +21,7 @@ def plan_here(
     Raises:
         ConfigError: The promise cannot be kept.
         UnsupportedError: This system cannot give a promise, or is not known.
+        KernelRefused: No descriptor is left to read the system's settings with.
     """
     row = this_platform()
     return plan(
