@@ -13,6 +13,7 @@ from deadpeer.cli.lab_files import read_run, require_writable, write
 from deadpeer.cli.lab_options import FAMILIES, SETTINGS, refuse_together
 from deadpeer.cli.lab_progress import watched
 from deadpeer.cli.lab_table import print_cells, print_run
+from deadpeer.cli.names import FileName
 from deadpeer.cli.output import messages, print_json, stdout
 from deadpeer.cli.shared_options import ALLOW_STALLED_READER, JSON
 from deadpeer.errors import MissingExtra, UnsupportedError
@@ -98,7 +99,7 @@ SHOWING = ("details", "report", "no_report", "svg")
 @click.option("--details", is_flag=True, help="Print a row for every connection.")
 @click.option(
     "--report",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FileName(path_type=Path, dir_okay=False),
     default=None,
     metavar="FILE",
     help=f"Where the HTML report goes ({REPORT}).",
@@ -106,7 +107,7 @@ SHOWING = ("details", "report", "no_report", "svg")
 @click.option("--no-report", is_flag=True, help="Write no HTML report.")
 @click.option(
     "--svg",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FileName(path_type=Path, dir_okay=False),
     default=None,
     metavar="FILE",
     help="Write the timeline as a picture, too.",
@@ -114,7 +115,7 @@ SHOWING = ("details", "report", "no_report", "svg")
 @click.option(
     "--from",
     "earlier",
-    type=click.Path(allow_dash=True),
+    type=FileName(allow_dash=True),
     metavar="FILE",
     help="Run nothing; show the run in FILE (a report, or JSON).",
 )

@@ -29,7 +29,7 @@ class Name(click.ParamType):  # type: ignore[type-arg]
 
 
 class FileName(click.Path):
-    """The name of a file; what else it has to be is said as for ``click.Path``."""
+    """The name of a file or folder; what else it has to be is said as for ``click.Path``."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None

@@ -29,6 +29,7 @@ import click
 from rich.text import Text
 
 from deadpeer.cli.durations import SECONDS
+from deadpeer.cli.names import FileName
 from deadpeer.cli.output import messages, print_json, stdout
 from deadpeer.cli.shared_options import JSON, YES
 from deadpeer.cli.system_change import Proposal, proposal_data, proposal_text
@@ -53,7 +54,7 @@ ROOT = click.option(
 )
 RECORDS = click.option(
     "--record-dir",
-    type=click.Path(path_type=Path),
+    type=FileName(path_type=Path),
     metavar="DIR",
     help="Where records are kept, in place of /var/lib/deadpeer.",
 )
@@ -221,9 +222,7 @@ def _require_alone(wanted: dict[str, int]) -> None:
 
 
 @command.command()
-@click.argument(
-    "record", required=False, type=click.Path(dir_okay=False, path_type=Path)
-)
+@click.argument("record", required=False, type=FileName(dir_okay=False, path_type=Path))
 @click.option(
     "--force",
     is_flag=True,
