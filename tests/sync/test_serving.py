@@ -1,7 +1,10 @@
 """A server with a thread for each peer, and who is online."""
 
+import asyncio
+import queue
 import threading
 import time
+from typing import Any
 
 import pytest
 from tests.sync.stories import QUICK, WAIT, Doing, wait_until
@@ -177,3 +180,44 @@ def test_handlers_that_close_their_server_are_not_waited_for_and_wait_for_its_en
     wait_until(lambda: len(closed) == 2)
     assert time.monotonic() - began < 4, "less than a close may take"
     assert closed == ["going-away"] * 2
+
+
+@pytest.mark.parametrize("fault", [ValueError("a bug"), None])
+def test_what_a_handler_fails_of_behind_its_servers_end_is_told_too(fault):
+    told: list[dict[str, Any]] = []
+    home = background()
+
+    def handler(peer):
+        server.close(within=WAIT)
+        if fault is not None:
+            raise fault
+        peer.recv()  # the end of its own peer is no fault
+
+    home.ask(home.loop.set_exception_handler, lambda _, context: told.append(context))
+    try:
+        server = serve_peers(handler, HOST, 0)
+        threads = set(threading.enumerate())
+        with connect_peer(HOST, server.port) as peer:
+            peer.wait_closed(WAIT)
+        server.serve_forever()
+        for thread in set(threading.enumerate()) - threads:
+            thread.join(WAIT)
+        home.ask(list)  # what the thread said last has arrived
+    finally:
+        home.ask(home.loop.set_exception_handler, None)
+    assert [context["exception"] for context in told] == [fault] * (fault is not None)
+
+
+def test_whatever_ends_a_handlers_thread_ends_its_peer(monkeypatch):
+    def handler(_):
+        raise asyncio.CancelledError
+
+    told: queue.Queue[threading.ExceptHookArgs] = queue.Queue()
+    monkeypatch.setattr(threading, "excepthook", told.put)
+    with (
+        serve_peers(handler, HOST, 0) as server,
+        connect_peer(HOST, server.port) as peer,
+    ):
+        peer.wait_closed(WAIT)
+        assert isinstance(peer.error, PeerClosed)
+        assert told.get(timeout=WAIT).exc_type is asyncio.CancelledError

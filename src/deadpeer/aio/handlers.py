@@ -1,5 +1,6 @@
 """What a server makes of its handler: what it returned, and what it raised."""
 
+import asyncio
 import inspect
 from collections.abc import Awaitable
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from deadpeer.aio.connection import Connection
 from deadpeer.errors import ConfigError
 
-__all__ = ["awaited", "is_end_of"]
+__all__ = ["awaited", "is_end_of", "tell_failure"]
 
 
 def is_end_of(peer: Connection, error: BaseException) -> bool:
@@ -41,3 +42,17 @@ def awaited(given: Any) -> Awaitable[object]:
             value=given,
         )
     return given
+
+
+def tell_failure(peer: Connection, error: Exception) -> None:
+    """
+    Tell the loop of a handler that failed, unless its own peer's end is all there is.
+
+    Args:
+        peer: Whose handler it was.
+        error: What was raised. The end of another peer may be a fault.
+    """
+    if not is_end_of(peer, error):
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": f"the handler of {peer!r} failed", "exception": error}
+        )

@@ -12,7 +12,7 @@ from typing import Any, Self
 from deadpeer.aio.arguments import require_callable
 from deadpeer.aio.changes import Broadcast
 from deadpeer.aio.connection import Connection
-from deadpeer.aio.handlers import awaited, is_end_of
+from deadpeer.aio.handlers import awaited, tell_failure
 from deadpeer.aio.registry import Registry
 from deadpeer.aio.settings import Settings
 from deadpeer.aio.targets import (
@@ -256,11 +256,7 @@ class Server:
         try:
             await awaited(self._handler(peer))
         except Exception as error:  # noqa: BLE001 - one handler's fault is no other's
-            # The end of its own peer is no fault; that of another one may be.
-            if not is_end_of(peer, error):
-                asyncio.get_running_loop().call_exception_handler(
-                    {"message": f"the handler of {peer!r} failed", "exception": error}
-                )
+            tell_failure(peer, error)
         finally:
             await peer.close()
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from deadpeer.aio.connection import Connection as AioConnection
+from deadpeer.aio.handlers import tell_failure
 from deadpeer.aio.serving import DEFAULT, USUAL
 from deadpeer.aio.serving import Server as AioServer
 from deadpeer.aio.serving import serve_peers as aio_serve_peers
@@ -115,7 +116,7 @@ class Server(ClosedAtTheEnd):
         """
         if asking is not None:
             # Once all are told goodbye: a handler that is over says another one.
-            asyncio.get_running_loop().call_soon(_settle, asking, None)
+            asyncio.get_running_loop().call_soon(_settle, asking)
         try:
             await self._inner.close(within=within)
         finally:
@@ -221,6 +222,14 @@ def in_a_thread(
         peer = facing(home, inner)
         ended = asyncio.get_running_loop().create_future()
 
+        def over(failed: Exception | None) -> None:
+            if failed is None:
+                _settle(ended)
+            elif ended.done():  # nobody waits for it any more
+                tell_failure(inner, failed)
+            else:
+                ended.set_exception(failed)
+
         def run() -> None:
             failed: Exception | None = None
             running[threading.get_ident()] = ended
@@ -232,7 +241,7 @@ def in_a_thread(
                 pass
             finally:
                 del running[threading.get_ident()]
-            home.tell(_settle, ended, failed)
+                home.tell(over, failed)
 
         threading.Thread(target=run, name=f"peer {peer.peer}", daemon=True).start()
         await ended
@@ -240,10 +249,6 @@ def in_a_thread(
     return handle
 
 
-def _settle(ended: "asyncio.Future[None]", failed: Exception | None) -> None:
-    if ended.done():
-        return  # nobody waits for it any more
-    if failed is None:
+def _settle(ended: "asyncio.Future[None]") -> None:
+    if not ended.done():
         ended.set_result(None)
-    else:
-        ended.set_exception(failed)
