@@ -6,6 +6,7 @@ new cgroup) is done here by hand.
 """
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +92,20 @@ def test_the_drop_in_names_the_pins(places):
 )
 def test_the_section_is_that_of_the_units_type(places, unit, section):
     assert section in drop_in_text(keeping_for(unit, places), [])
+
+
+def test_a_name_that_is_no_utf_8_has_a_folder_too(places):
+    assert (
+        keeping_for(os.fsdecode(b"\xff.service"), places).pins.name == "_ff_2eservice"
+    )
+
+
+def test_a_drop_in_that_is_no_text_is_not_ours(places):
+    keeping = keeping_for("web.service", places)
+    keeping.drop_in.parent.mkdir(parents=True)
+    keeping.drop_in.write_bytes(b"\xff")
+
+    assert not keeping.holds(tuple(Hook))
 
 
 def test_two_units_have_two_folders(places):

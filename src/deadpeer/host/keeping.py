@@ -81,7 +81,8 @@ class Keeping:
             hooks: Where the programs belong.
         """
         try:
-            written = self.drop_in.read_text(encoding="utf-8")
+            # Somebody may have put anything there.
+            written = self.drop_in.read_text(encoding="utf-8", errors="replace")
         except OSError:
             return False
         pinned = [hook for hook in Hook if self.pin_of(hook).exists()]
@@ -249,7 +250,11 @@ def _pin_folder(unit: str) -> str:
     'web_401_2eservice'
     """
     return NOT_IN_A_NAME.sub(
-        lambda found: "".join(f"_{b:02x}" for b in found[0].encode()), unit
+        # Names of files are bytes, and Python has what is no UTF-8 as surrogates.
+        lambda found: "".join(
+            f"_{b:02x}" for b in found[0].encode("utf-8", "surrogateescape")
+        ),
+        unit,
     )
 
 
