@@ -200,8 +200,9 @@ def test_who_is_called_off_is_not_kept():
 def test_a_loop_has_one_warden_and_takes_it_along():
     async def main():
         assert warden() is warden()
-        warden().wake(Ward(warden()), at=3600.0)
-        return weakref.ref(asyncio.get_running_loop()), weakref.ref(warden())
+        ward = Ward(warden())  # it holds the warden, which has no weak references
+        warden().wake(ward, at=3600.0)
+        return weakref.ref(asyncio.get_running_loop()), weakref.ref(ward)
 
     loop, kept = run(main())
     gc.collect()

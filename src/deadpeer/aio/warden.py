@@ -49,7 +49,6 @@ class Ward:
         raise NotImplementedError
 
 
-@mypyc_attr(supports_weakref=True)
 class Warden:
     """
     Wake wards when they want to be woken.
