@@ -2,9 +2,11 @@
 
 import contextlib
 import io
+import json
 import os
 import shutil
 import socket
+import sys
 import tempfile
 from pathlib import Path
 
@@ -151,5 +153,50 @@ def test_ones_own_connections_take_no_privilege(child, capfd):
         (folder / "record.json").unlink()
         space = find_namespace(str(child.pid))
         assert in_namespace(space, lambda: as_nobody(attempt)) == 0, capfd.readouterr()
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_where_one_of_several_takes_a_privilege_none_is_changed(child, capfd):
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o777)
+    other = child.told("port")
+    numbers = (
+        "os.fstat(a.fileno()).st_ino, int.from_bytes(a.getsockopt(1, 57, 8), {!r})"
+    )
+    inode, cookie = child.told(numbers.format(sys.byteorder))
+
+    fix = ["fix", "--within", "8", "--yes", "--record"]
+
+    def attempt() -> int:
+        with pair() as (near, _):
+
+            def is_on() -> bool:
+                return bool(near.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+
+            own, path = near.getsockname()[1], folder / "own.json"
+            mine = ["sport", "=", f":{own}"]
+            both = [*mine, "or", "sport", "=", f":{other}"]
+            run([*fix, str(path), *mine])
+            record = json.loads(path.read_text())
+            [one] = record["sockets"]
+            two = {**one, "inode": inode, "cookie": cookie}
+            path.write_text(json.dumps({**record, "sockets": [one, two]}))
+            undone = run(["undo", str(path), "--yes"]), is_on()
+            near.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 0)
+            fixed = run([*fix, f"{folder}/both.json", *both]), is_on()
+            written = (folder / "both.json").exists()
+            said = f"{undone} {fixed} {written}\n"
+            os.write(2, said.encode())
+            return said != "(4, True) (4, False) False\n"
+
+    try:
+        space = find_namespace(str(child.pid))
+        in_namespace(space, attempt)  # for its imports
+        for left in folder.iterdir():
+            left.unlink()
+        seen = fingerprints(child, "a", "b")
+        assert in_namespace(space, lambda: as_nobody(attempt)) == 0, capfd.readouterr()
+        assert fingerprints(child, "a", "b") == seen
     finally:
         shutil.rmtree(folder)

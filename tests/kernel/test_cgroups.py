@@ -13,6 +13,7 @@ from deadpeer.kernel.cgroups import (
     cgroup_of,
     find_cgroup,
     hierarchy,
+    is_there,
     is_unified,
     processes_in,
 )
@@ -121,6 +122,21 @@ def test_the_processes_below_count_too(tree):
     (tree / "system.slice/web.service/worker/cgroup.procs").write_text("9\n")
 
     assert processes_in(find_cgroup("web")) == (7, 8, 9)
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "/" + "a" * 300, "1" * 300])
+@pytest.mark.usefixtures("tree")
+def test_a_name_that_is_too_long_for_a_file_is_one_that_nothing_has(name):
+    with pytest.raises(ConfigError, match="there is no control group"):
+        find_cgroup(name)
+
+
+def test_what_cannot_be_looked_for_is_not_taken_for_absent(tmp_path):
+    (tmp_path / "file").write_text("")
+
+    assert not is_there(tmp_path / "none")
+    assert not is_there(tmp_path / "file" / "below")
+    assert is_there(tmp_path / "file")
 
 
 def test_a_unit_is_known_by_its_name(tree):
