@@ -96,6 +96,10 @@ class Judged(Ward):
         Args:
             now: The present, in seconds.
         """
+        self._look(now)
+        self._arm()
+
+    def _look(self, now: float) -> None:
         monitor = self.monitor
         row = monitor.row
         if row.heard_at >= row.asked_at and row.state == codes.ALIVE:
@@ -106,7 +110,6 @@ class Judged(Ward):
                 self._ask(row.sequence, now)
         else:
             self._carry_out(monitor.advance(now=now))
-        self._arm()
 
     def slept(self, duration: float, now: float) -> None:
         """

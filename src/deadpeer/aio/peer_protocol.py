@@ -129,7 +129,7 @@ class PeerProtocol(Timed):
             if row.state == codes.ALIVE:
                 # Its data is at hand now; another look would fetch it once more.
                 row.wake_at = codes.next_look(monitor.heartbeat, now)
-                self._arm()
+                Timed._arm(self)  # noqa: SLF001 - as in Timed.due
         elif number >= 0:
             self._answer(number)
         else:
