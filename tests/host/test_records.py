@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import stat
 from pathlib import Path
 
@@ -65,6 +66,19 @@ def test_where_nothing_can_be_written_the_error_says_so(tmp_path):
         write_record(RECORD, tmp_path / "file" / "record.json")
 
     assert "nothing was changed" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["record.json", "new/deeper/record.json"])
+def test_a_record_that_cannot_be_written_leaves_nothing_behind(tmp_path, name):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        with pytest.raises(KernelRefused, match="File too large"):
+            write_record(RECORD, tmp_path / name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import os
 import resource
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from tests.neighbours import neighbour
@@ -18,6 +19,7 @@ from deadpeer.cli.root import run
 from deadpeer.errors import KernelRefused
 from deadpeer.host.attach_plans import plan_attach
 from deadpeer.host.attaching import attach
+from deadpeer.host.records import FixRecord, load_record, write_record
 from deadpeer.kernel.borrow import Lender
 from deadpeer.kernel.cgroups import all_cgroups, cgroup_of, hierarchy
 from deadpeer.kernel.descriptors import no_descriptor_left, require_descriptors
@@ -108,6 +110,20 @@ def test_a_tree_that_cannot_be_walked_is_not_empty(tmp_path):
     (tmp_path / "inner").mkdir()
 
     assert in_child_with(0, lambda: refuses(lambda: list(all_cgroups(tmp_path))))
+
+
+@pytest.mark.parametrize("name", ["record.json", "new/record.json"])
+def test_a_record_is_whole_or_nothing_of_it_is_there(tmp_path, name):
+    record = FixRecord(made_at="", boot_id="", within=8.0, sockets=())
+    for spare in range(4):
+        place = tmp_path / str(spare)
+        place.mkdir()
+        path = place / name
+        write = partial(write_record, record, path)
+        if in_child_with(spare, partial(refuses, write)):
+            assert not list(place.iterdir())
+        else:
+            assert load_record(path) == record
 
 
 def test_settings_that_cannot_be_read_are_not_taken_for_the_kernels_own():

@@ -21,6 +21,7 @@ import os
 import secrets
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,7 +35,7 @@ from deadpeer.kernel.json_values import (
     an_object,
     parsed,
 )
-from deadpeer.kernel.staging import NewFile, perform, refusal
+from deadpeer.kernel.staging import NewFile, perform, refusal, sweep
 from deadpeer.platforms import LINUX, Name
 
 __all__ = [
@@ -185,7 +186,11 @@ def write_record(record: FixRecord, path: Path) -> None:
     data = record.as_text().encode()
     try:
         new = NewFile(target=target, data=data, mode=0o600)
-        perform([*new.stage(), *new.publish()])
+        try:
+            perform([*new.stage(), *new.publish()])
+        finally:
+            with suppress(OSError):  # what led here is what has to be told
+                sweep(new.temporary)
     except OSError as error:
         raise refusal(
             error,
