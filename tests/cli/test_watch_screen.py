@@ -163,6 +163,20 @@ def test_a_connection_is_ended_after_a_yes(child):
     driven(child, story)
 
 
+@pytest.mark.parametrize("key", ["n", "escape", "enter", "q", "ctrl+c"])
+def test_what_elsewhere_leaves_the_screen_only_says_no_to_a_question(child, key):
+    async def story(driver):
+        for _ in range(2):  # it is still there to be asked again
+            await driver.press("k")
+            await driver.until(lambda: isinstance(driver.app.screen, Question))
+            assert "cannot be undone" in driver.question()
+            await driver.press(key)
+            await driver.until(lambda: not isinstance(driver.app.screen, Question))
+        assert driver.app.is_running
+
+    driven(child, story)
+
+
 @pytest.mark.parametrize("key", ["k", "f"])
 def test_a_connection_that_ended_while_the_question_was_open_is_told(child, key):
     # A reset leaves nothing behind that could be ended.

@@ -272,6 +272,18 @@ def test_one_that_nobody_has_accepted_may_be_of_those_who_are_meant():
     assert sampler.strangers() == []
 
 
+def test_one_that_nobody_had_accepted_was_there_before_another_selection(sampler):
+    sampler.select(matches=lambda _: True, wanted=lambda known: known.who.process)
+    sampler.see(1, look(quiet(1, inode=0)), now=0)
+    (stranger,) = sampler.strangers()
+    sampler.learn(stranger, about(process=""), now=0, is_final=False)
+    assert sampler.changes() == ()
+    sampler.select(matches=lambda _: True, wanted=lambda _: True)
+
+    for now in (1, 2, 3):
+        assert told(sampler, quiet(1), now=now, judgement=UNPROTECTED) == []
+
+
 def test_another_selection_keeps_the_story_of_what_is_in_both(sampler):
     told(sampler, unheard(1), quiet(2))
     sampler.select(matches=lambda row: row.cookie == 1, wanted=lambda _: True)
