@@ -13,7 +13,7 @@ from tests.cables import cable
 from tests.loopback import listener, pair
 
 from deadpeer.aio.watching import watch
-from deadpeer.core.events import Died, Reason
+from deadpeer.core.events import Closed, Died, Online, Reason
 from deadpeer.core.states import State
 from deadpeer.errors import (
     ConfigError,
@@ -197,9 +197,24 @@ def test_a_descriptor_that_is_another_sockets_now_is_watched_no_more(started):
             os.dup2(other.fileno(), near.fileno())
             if not started:
                 watching.start()
+                assert not inspect(other).keepalive.on
             async with asyncio.timeout(WAIT):
                 assert await watching.wait_dead() is None
             assert not inspect(other).keepalive.on
+
+    asyncio.run(main())
+
+
+def test_a_socket_that_was_closed_before_the_start_is_told_as_closed():
+    async def main():
+        with pair() as (near, _):
+            seen: list[Any] = []
+            watching = watch(near, heartbeat=QUICK, on_change=seen.append)
+            near.close()
+            watching.start()
+            async with asyncio.timeout(WAIT):
+                assert await watching.wait_dead() is None
+            assert [type(change) for change in seen] == [Online, Closed]
 
     asyncio.run(main())
 
