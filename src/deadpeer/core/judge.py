@@ -44,7 +44,7 @@ __all__ = [
 
 # Actions.
 NOTHING: Final = 0
-PING: Final = 1  # send a ping; the deadline runs from now, sent or not
+PING: Final = 1  # send a ping; its deadline runs already, sent or not
 VERIFY: Final = 2  # drain, then call again with the facts
 RECOVERED: Final = 3  # the suspicion was a mistake
 SUSPECTED: Final = 4  # an answer is later than usual
@@ -291,8 +291,9 @@ def stretch(rules: Heartbeat, row: Row, *, now: float, lateness: float) -> None:
     Grant the peer the time that this watcher lost.
 
     No more than was left of the timeout when it should have looked, and no more
-    than one timeout in all. What was late here may be late in this machine's network, too. Source of the
-    idea: Dadgar, Phillips and Currey, Lifeguard, arXiv 1707.00788.
+    than one timeout in all. What was late here may be late in this machine's
+    network, too. Source of the idea: Dadgar, Phillips and Currey, Lifeguard,
+    arXiv 1707.00788.
     """
     if lateness <= PUNCTUAL:
         return
