@@ -74,8 +74,8 @@ class Terminal:
         return ready
 
     def is_full(self) -> bool:
-        """Tell whether nobody has read for long what it was sent."""
-        return not select.select([], [self._theirs], [], 0.1)[1]
+        """Tell whether there is no room for more that nobody has read."""
+        return not select.select([], [self._theirs], [], 0)[1]
 
     def hang_up(self) -> None:
         os.close(self._theirs)
@@ -163,12 +163,15 @@ def test_a_terminal_that_nobody_read_and_that_is_gone_ends_it(child):
     """As that of a session whose network is gone; the screen waits to draw then."""
     with terminal(child) as shown:
         shown.shows(b"2 connections")
-        end, lines = time.monotonic() + PATIENCE, 40
-        while not shown.is_full():
-            assert time.monotonic() < end
-            lines ^= 1
-            shown.resize(lines)
+        full = 0
+        for turn in range(150):
+            full += shown.is_full()
+            if full == 20:  # by now it has more to draw than waits for its turn
+                break
+            shown.resize(40 + turn % 2)
             shown.process.send_signal(signal.SIGWINCH)
+            time.sleep(0.1)  # else it is told so often that it never draws
+        assert full
         shown.hang_up()
 
         assert shown.process.wait(PATIENCE) == 0
