@@ -22,7 +22,11 @@ COPIED = ("src", "tests", "pyproject.toml", "README.md")
 CONFIG = """
 [tool.mutmut]
 source_paths = ["src/"]
-only_mutate = ["src/deadpeer/core/judge.py", "src/deadpeer/core/monitor.py"]
+only_mutate = [
+    "src/deadpeer/core/judge.py",
+    "src/deadpeer/core/monitor.py",
+    "src/deadpeer/core/detectors/answers.py",
+]
 pytest_add_cli_args_test_selection = [
     "tests/core/test_judge.py",
     "tests/core/test_monitor.py",

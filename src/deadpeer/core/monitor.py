@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from deadpeer.core import judge as codes
+from deadpeer.core.detectors.answers import Answers
 from deadpeer.core.detectors.base import Detector
 from deadpeer.core.events import (
     Closed,
@@ -59,10 +60,9 @@ class Monitor:
     Attributes:
         heartbeat: The rules; may be replaced when both ends have agreed.
         row: The numbers.
-        beats: How many answers the detector was told.
     """
 
-    __slots__ = ("beats", "detector", "heartbeat", "row")
+    __slots__ = ("_answers", "heartbeat", "row")
 
     def __init__(
         self,
@@ -73,8 +73,7 @@ class Monitor:
         detector: Detector | None = None,
     ) -> None:
         self.heartbeat = heartbeat
-        self.detector = None if detector is None else detector.fresh()
-        self.beats = 0
+        self._answers = None if detector is None else Answers(detector)
         state = codes.CONNECTING if connecting else codes.ALIVE
         self.row = Row(heard_at=now, margin=heartbeat.floor, state=state)
         if not connecting:
@@ -84,6 +83,11 @@ class Monitor:
     def state(self) -> State:
         """What is known of the peer."""
         return CODES[self.row.state]
+
+    @property
+    def detector(self) -> Detector | None:
+        """The adaptive detector, or None."""
+        return None if self._answers is None else self._answers.detector
 
     @property
     def wake_at(self) -> float:
@@ -170,25 +174,14 @@ class Monitor:
         if sample < row.rtt_min:  # noqa: PLR1730
             row.rtt_min = sample
         row.srtt, row.rttvar = smoothed(row.srtt, row.rttvar, sample)
-        if self.detector is not None:
-            margin = self._asked_of_detector(self.detector, sample)
+        if self._answers is not None:
+            margin = self._answers.margin(sample, interval=rules.interval)
         else:
             usual = sample if sample > row.srtt else row.srtt  # noqa: FURB136
             margin = usual + USUAL * row.rttvar
         if margin < rules.floor:  # noqa: PLR1730
             margin = rules.floor
         row.margin = margin if margin < rules.timeout else rules.timeout  # noqa: FURB136
-
-    def _asked_of_detector(self, detector: Detector, sample: float) -> float:
-        # It sees a stream of beats on a schedule, delayed by what was measured,
-        # so silence that data has filled does not disturb it.
-        # Sequence numbers begin anew, its beats do not.
-        self.beats += 1
-        number = self.beats
-        # Its own period where it has one: only delays matter, see detectors.base.
-        period = getattr(detector, "interval", self.heartbeat.interval)
-        detector.beat(number, now=number * period + sample)
-        return detector.deadline() - (number + 1) * period
 
     def advance(self, *, now: float, facts: Facts = NO_FACTS) -> tuple[Event, ...]:
         """
