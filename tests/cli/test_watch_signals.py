@@ -31,7 +31,8 @@ def child():
 
 
 def test_a_signal_that_comes_as_soon_as_it_is_caught_is_not_lost(monkeypatch):
-    catch, come = signal.signal, []
+    catch = signal.signal
+    come: list[int] = []
 
     def caught(number, handler):
         old = catch(number, handler)

@@ -73,7 +73,7 @@ def test_what_was_discarded_does_not_come_out(kept, gone):
 
 
 def test_nobody_waits_for_a_turn_that_all_have_left():
-    wheel = Wheel(tick=0.5)
+    wheel = Wheel[str](tick=0.5)
     for item, at in (("a", 1.0), ("b", 2.0), ("c", 3.0)):
         wheel.add(item, at=at)
     wheel.discard("b", at=2.0)
