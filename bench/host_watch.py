@@ -17,7 +17,7 @@ from pathlib import Path
 
 from host_stage import staged
 
-from deadpeer.host.listing import Selection
+from deadpeer.host.selection import Selection
 from deadpeer.host.watching import Watcher
 
 ALLOWED = 0.25  # of a core

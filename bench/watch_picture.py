@@ -15,7 +15,7 @@ from pathlib import Path
 from textual.widgets import RichLog
 
 from deadpeer.cli.watch_screen import WatchScreen
-from deadpeer.host.listing import Selection
+from deadpeer.host.selection import Selection
 from deadpeer.host.watching import Watcher
 
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "watch.svg"

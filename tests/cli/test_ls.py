@@ -17,7 +17,8 @@ from deadpeer.cli.ls import EXIT_FOUND
 from deadpeer.cli.ls_json import as_json, as_json_by_two
 from deadpeer.cli.root import run
 from deadpeer.errors import ConfigError
-from deadpeer.host.listing import Listing, Selection, select
+from deadpeer.host.listing import Listing, select
+from deadpeer.host.selection import Selection
 from deadpeer.kernel import recording
 from deadpeer.kernel.recording import decode_snapshot
 

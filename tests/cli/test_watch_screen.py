@@ -14,7 +14,7 @@ from textual.widgets.data_table import RowKey
 from deadpeer.cli.watch_lines import SORTS
 from deadpeer.cli.watch_question import Question
 from deadpeer.cli.watch_screen import WatchScreen
-from deadpeer.host.listing import Selection
+from deadpeer.host.selection import Selection
 from deadpeer.host.watching import Watcher
 
 pytestmark = pytest.mark.netns

@@ -12,7 +12,8 @@ from tests.neighbours import neighbour
 
 from deadpeer.errors import ConfigError
 from deadpeer.host.filters import CONNECTIONS, EVERYTHING, STATES, parse_filter
-from deadpeer.host.listing import Selection, service_port, survey
+from deadpeer.host.listing import survey
+from deadpeer.host.selection import Selection, service_port
 from deadpeer.kernel.tcp_info import TcpState
 
 HERE = ("10.1.2.3", 40_000)

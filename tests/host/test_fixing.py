@@ -9,8 +9,8 @@ from tests.neighbours import Neighbour, connect_by_many_paths, neighbour
 
 from deadpeer.errors import ConfigError, KernelRefused, UnsupportedError
 from deadpeer.host.fixing import Fix, Goal, carry_out, plan_fixes, record_of
-from deadpeer.host.listing import Selection
 from deadpeer.host.outcomes import Outcome
+from deadpeer.host.selection import Selection
 from deadpeer.host.targets import Target, choose_targets
 from deadpeer.kernel.owners import Holder
 from deadpeer.policy import plan

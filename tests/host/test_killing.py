@@ -15,8 +15,8 @@ from tests.neighbours import neighbour
 from deadpeer.cli.root import run
 from deadpeer.host import killing
 from deadpeer.host.killing import carry_out, has_recovered, plan_kills
-from deadpeer.host.listing import Selection
 from deadpeer.host.outcomes import Outcome
+from deadpeer.host.selection import Selection
 from deadpeer.host.stopping import Interrupted
 from deadpeer.host.targets import Target, choose_targets
 

@@ -10,7 +10,8 @@ from tests.neighbours import as_nobody, neighbour
 
 from deadpeer.errors import ConfigError, DeadPeerError
 from deadpeer.host.judgement import Judge
-from deadpeer.host.listing import HIDDEN, Listing, Seen, Selection, select, survey
+from deadpeer.host.listing import HIDDEN, Listing, Seen, select, survey
+from deadpeer.host.selection import Selection
 from deadpeer.host.shares import count_verdicts, shares
 from deadpeer.host.verdicts import Verdict
 from deadpeer.kernel.namespaces import find_namespace

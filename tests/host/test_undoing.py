@@ -10,9 +10,9 @@ from tests.neighbours import Neighbour, neighbour
 from deadpeer.errors import ConfigError
 from deadpeer.host import fixing, undoing
 from deadpeer.host.fixing import Goal
-from deadpeer.host.listing import Selection
 from deadpeer.host.outcomes import Outcome
 from deadpeer.host.records import FixRecord
+from deadpeer.host.selection import Selection
 from deadpeer.host.targets import choose_targets
 
 pytestmark = pytest.mark.netns

@@ -8,7 +8,8 @@ from tests.neighbours import neighbour
 from deadpeer.errors import ConfigError
 from deadpeer.host.changes import Change, ChangeKind, DeathReason
 from deadpeer.host.learning import LONGEST_WAIT
-from deadpeer.host.listing import Selection, survey
+from deadpeer.host.listing import survey
+from deadpeer.host.selection import Selection
 from deadpeer.host.watching import RESCAN, ROUND, Watcher
 from deadpeer.kernel.diag import Diag
 from deadpeer.kernel.namespaces import find_namespace, in_namespace

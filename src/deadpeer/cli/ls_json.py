@@ -14,8 +14,9 @@ from dataclasses import replace
 from typing import Any
 
 from deadpeer.host.judgement import Judgement
-from deadpeer.host.listing import Listing, Selection, select
+from deadpeer.host.listing import Listing, select
 from deadpeer.host.seen import Seen
+from deadpeer.host.selection import Selection
 from deadpeer.host.shares import Share, count_verdicts, shares
 from deadpeer.kernel.diag_rows import TCP, DiagRow
 from deadpeer.kernel.owners import Holder

@@ -17,15 +17,8 @@ from deadpeer.errors import (
     KernelRefused,
     UnsupportedError,
 )
-from deadpeer.host.listing import (
-    ALL_NAMESPACES,
-    Listing,
-    Selection,
-    concealed,
-    look,
-    select,
-    survey,
-)
+from deadpeer.host.listing import Listing, concealed, look, select, survey
+from deadpeer.host.selection import ALL_NAMESPACES, Selection
 from deadpeer.host.verdicts import Verdict
 from deadpeer.kernel.second_process import can_share_work
 from deadpeer.kernel.shared_work import OwnersFoundMeanwhile

@@ -11,7 +11,7 @@ from deadpeer.cli.names import NAME
 from deadpeer.host.verdicts import WITHIN
 
 if TYPE_CHECKING:  # a listing of very many has no time for what it does not use
-    from deadpeer.host.listing import Selection
+    from deadpeer.host.selection import Selection
 
 __all__ = ["Where", "selecting"]
 
@@ -80,7 +80,7 @@ class Where:
             suspect: Only those whose peer is probably dead already.
             within: How soon a death should be noticed, in seconds.
         """
-        from deadpeer.host.listing import Selection
+        from deadpeer.host.selection import Selection
 
         return Selection(
             words=self.words,

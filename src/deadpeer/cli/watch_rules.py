@@ -18,8 +18,8 @@ from deadpeer.cli.selecting import Where
 from deadpeer.errors import ConfigError
 from deadpeer.host.changes import ChangeKind
 from deadpeer.host.judgement import WITHIN
-from deadpeer.host.listing import Selection
 from deadpeer.host.notify import require_command, require_url
+from deadpeer.host.selection import Selection
 from deadpeer.policy.keepalive import require_seconds
 
 __all__ = ["Rules", "read_rules"]

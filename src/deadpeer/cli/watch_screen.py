@@ -36,7 +36,7 @@ from deadpeer.cli.watch_question import Question
 from deadpeer.cli.watch_trail import Trail
 from deadpeer.errors import DeadPeerError
 from deadpeer.host.changes import Change
-from deadpeer.host.listing import Selection
+from deadpeer.host.selection import Selection
 from deadpeer.host.watching import Watcher
 
 __all__ = ["WatchScreen"]

@@ -6,123 +6,37 @@ or was read from a recording. Whoever wants to change sockets starts here as wel
 row tells which socket it is (``identity``) and who holds it.
 """
 
-import socket
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 
-from deadpeer.errors import AccessDenied, ConfigError
-from deadpeer.host.filters import Filter, parse_filter
+from deadpeer.errors import AccessDenied
+from deadpeer.host.filters import Filter
 from deadpeer.host.judgement import Judge
 from deadpeer.host.seen import Seen
-from deadpeer.host.verdicts import WITHIN, Verdict
-from deadpeer.kernel.diag_rows import DiagRow
-from deadpeer.kernel.namespaces import (
-    Namespace,
-    all_namespaces,
-    find_namespace,
-    own,
+from deadpeer.host.selection import (
+    ALL_NAMESPACES,
+    Selection,
+    members,
+    namespaces_of,
 )
+from deadpeer.host.verdicts import Verdict
+from deadpeer.kernel.diag_rows import DiagRow
 from deadpeer.kernel.owners import Holder, Owners
-from deadpeer.kernel.processes import Process
 from deadpeer.kernel.shared_work import OwnersFoundMeanwhile
 from deadpeer.kernel.snapshot import Asked, Snapshot, take_snapshot
 
 __all__ = [
-    "ALL_NAMESPACES",
     "HIDDEN",
     "Listing",
     "Seen",
-    "Selection",
     "concealed",
     "look",
-    "namespaces_of",
     "select",
-    "service_port",
     "survey",
 ]
-
-ALL_NAMESPACES = "all"
-"""What to give for ``netns`` to look into every namespace of the host."""
 
 NOBODY_HOLDS = "no process holds it"
 HIDDEN = "its process may not be looked into; that takes CAP_SYS_PTRACE (run with sudo)"
 CHANGED = "it was closed meanwhile"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """
-    Which sockets are meant: those for which everything given here holds.
-
-    Args:
-        words: A filter in the grammar of ``ss``; empty for every connection.
-        pids: Of these processes; any if empty.
-        processes: Of processes of these names, which may have ``*`` and ``?``.
-        users: Of processes of these users, by name or number.
-        unprotected: Only those on which a death goes unnoticed for too long.
-        suspect: Only those whose peer is probably dead already.
-        netns: In these namespaces: names, numbers, paths, or ``all``. If empty,
-            those of *pids*, or else this process's own.
-        within: How soon a death should be noticed, in seconds; what takes longer
-            is unprotected.
-    """
-
-    words: tuple[str, ...] = ()
-    pids: frozenset[int] = frozenset()
-    processes: tuple[str, ...] = ()
-    users: tuple[str, ...] = ()
-    unprotected: bool = False
-    suspect: bool = False
-    netns: tuple[str, ...] = ()
-    within: float = WITHIN
-
-    @property
-    def filter(self) -> Filter:
-        """
-        The filter that the words make.
-
-        Raises:
-            ConfigError: They make none; the message shows the place.
-        """
-        return parse_filter(self.words, services=service_port)
-
-    def holds(self, *, pid: int, process: str, user: str, uid: int | None) -> bool:
-        """
-        Return whether what a process has is meant, whatever the filter says.
-
-        Args:
-            pid: Its number.
-            process: Its name.
-            user: Its user's name.
-            uid: Its user's number; None if that is not known.
-        """
-        if self.pids and pid not in self.pids:
-            return False
-        if self.processes and not any(
-            fnmatchcase(process, pattern) for pattern in self.processes
-        ):
-            return False
-        return (
-            not self.users
-            or user in self.users
-            or (uid is not None and str(uid) in self.users)
-        )
-
-    @property
-    def is_by_process(self) -> bool:
-        """Whether only sockets are meant that certain processes hold."""
-        return bool(self.pids or self.processes or self.users)
-
-    @property
-    def is_everything(self) -> bool:
-        """Whether it says nothing about which connections are meant."""
-        return not (
-            any(word.strip() for word in self.words)
-            or self.is_by_process
-            or self.unprotected
-            or self.suspect
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,7 +142,7 @@ def select(snapshot: Snapshot, selection: Selection) -> tuple[Seen, ...]:
     """
     chosen = selection.filter
     states, test = chosen.states, chosen.test
-    wanted = _members(snapshot.processes, selection)
+    wanted = members(selection, snapshot.processes)
     unprotected, suspect = selection.unprotected, selection.suspect
     first, others = snapshot.owners.first, snapshot.owners.others
     settings_of, facts = snapshot.settings.settings, snapshot.processes
@@ -279,7 +193,7 @@ def concealed(snapshot: Snapshot, selection: Selection) -> int:
     Raises:
         ConfigError: The filter is none.
     """
-    wanted = _members(snapshot.processes, selection)
+    wanted = members(selection, snapshot.processes)
     hidden = {*snapshot.owners.unreadable, *snapshot.settings.refused}
     if wanted is not None and wanted.isdisjoint(hidden):
         return 0
@@ -298,19 +212,6 @@ def concealed(snapshot: Snapshot, selection: Selection) -> int:
     )
 
 
-def service_port(name: str) -> int | None:
-    """
-    Return the TCP port of a service; None if there is none of that name.
-
-    Args:
-        name: As in ``/etc/services``.
-    """
-    try:
-        return socket.getservbyname(name, "tcp")
-    except (OSError, UnicodeError):  # not found, or bytes that are no text
-        return None
-
-
 def _asked(chosen: Filter, pids: frozenset[int]) -> Asked | None:
     """Return which sockets to ask for their settings."""
     test = chosen.test
@@ -323,59 +224,6 @@ def _asked(chosen: Filter, pids: frozenset[int]) -> Asked | None:
         return any(pid in pids for pid, _ in owners.of(row.inode))
 
     return asked
-
-
-def namespaces_of(
-    selection: Selection,
-) -> tuple[tuple[Namespace, ...], tuple[int, ...]]:
-    """
-    Return where to look, and the processes that may be elsewhere.
-
-    Args:
-        selection: What is meant.
-
-    Raises:
-        ConfigError: A namespace or process is not there.
-        AccessDenied: It may not be looked at.
-        UnsupportedError: There is no ``/proc``.
-        KernelRefused: The system has no namespaces.
-    """
-    if ALL_NAMESPACES in selection.netns:
-        return all_namespaces()
-    if selection.netns:
-        found = [find_namespace(name) for name in selection.netns]
-    elif selection.pids:
-        found = [_namespace_of(pid) for pid in sorted(selection.pids)]
-    else:
-        found = [own()]
-    return tuple({space.inode: space for space in found}.values()), ()
-
-
-def _namespace_of(pid: int) -> Namespace:
-    try:
-        return find_namespace(f"/proc/{pid}/ns/net")
-    except ConfigError as error:
-        raise ConfigError(
-            f"there is no process {pid}",
-            hint="list the processes with: ps -e",
-            field="pid",
-            value=pid,
-        ) from error
-
-
-def _members(
-    processes: Mapping[int, Process], selection: Selection
-) -> frozenset[int] | None:
-    """Return the processes that are meant; None if any is."""
-    if not selection.is_by_process:
-        return None
-    return frozenset(
-        pid
-        for pid, process in processes.items()
-        if selection.holds(
-            pid=pid, process=process.name, user=process.user, uid=process.uid
-        )
-    )
 
 
 def _why(snapshot: Snapshot, row: DiagRow, holders: tuple[Holder, ...]) -> str:

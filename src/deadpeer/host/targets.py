@@ -12,7 +12,8 @@ from fnmatch import fnmatchcase
 
 from deadpeer.errors import AccessDenied, ConfigError, DeadPeerError
 from deadpeer.host.judgement import Verdict
-from deadpeer.host.listing import Listing, Seen, Selection, survey
+from deadpeer.host.listing import Listing, Seen, survey
+from deadpeer.host.selection import Selection
 from deadpeer.kernel.diag import Diag
 from deadpeer.kernel.diag_rows import DiagRow
 from deadpeer.kernel.namespaces import Namespace, in_namespace

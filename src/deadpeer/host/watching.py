@@ -21,8 +21,8 @@ from deadpeer.errors import DeadPeerError
 from deadpeer.host.changes import About, Change
 from deadpeer.host.judgement import Judge
 from deadpeer.host.learning import Learner
-from deadpeer.host.listing import ALL_NAMESPACES, Selection, namespaces_of
 from deadpeer.host.sampling import Sampler
+from deadpeer.host.selection import ALL_NAMESPACES, Selection, namespaces_of
 from deadpeer.host.targets import Target
 from deadpeer.kernel.diag import Diag
 from deadpeer.kernel.diag_rows import COOKIE_AT, TCP, DiagRow
