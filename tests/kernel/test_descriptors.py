@@ -100,7 +100,6 @@ ME = os.getpid()
         lambda: tcp_rows(ME),
         lambda: cgroup_of(ME),
     ],
-    ids=str,
 )
 def test_what_cannot_be_looked_at_for_want_of_descriptors_is_not_absent(look):
     assert in_child_with(0, lambda: refuses(look))
