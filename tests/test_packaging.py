@@ -70,11 +70,10 @@ def test_the_dashboard_asks_for_metrics_that_there_are():
         for target in panel["targets"]
         for name in re.findall(r"deadpeer_\w+", target["expr"])
     }
-    with Metrics(
-        Watcher(Selection()),
-        address=("127.0.0.1", 0),
-        lock=threading.Lock(),
-    ) as metrics:
+    with (
+        Watcher(Selection()) as watcher,
+        Metrics(watcher, address=("127.0.0.1", 0), lock=threading.Lock()) as metrics,
+    ):
         told = {family.name for family in metrics.families()}
 
     assert len(panels) >= 8
