@@ -8,6 +8,7 @@ the directory ``line_protocol`` speaks it.
 """
 
 import contextlib
+import logging
 import socket
 import socketserver
 import sys
@@ -16,6 +17,8 @@ import threading
 from deadpeer import PeerDead
 from deadpeer.policy.heartbeat import Heartbeat
 from deadpeer.sync import guard
+
+log = logging.getLogger("chat")  # two threads that print mix their lines
 
 
 class Guest(socketserver.StreamRequestHandler):
@@ -37,7 +40,7 @@ class Guest(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         self.server.guests.add(self)
-        print("joined", flush=True)
+        log.info("joined")
         try:
             with guard(
                 self.request,
@@ -53,9 +56,9 @@ class Guest(socketserver.StreamRequestHandler):
                             self.say(b"pong %b\n" % number)
                         case _:
                             self.server.tell_all(line, but=self)
-            print("left", flush=True)
+            log.info("left")
         except PeerDead as verdict:
-            print(f"dead: {verdict}", flush=True)
+            log.info("dead: %s", verdict)
         finally:
             self.server.guests.discard(self)
 
@@ -83,6 +86,7 @@ class Chat(socketserver.ThreadingTCPServer):
 if __name__ == "__main__":
     interval, timeout = map(float, sys.argv[2:4] or (20, 10))
     heartbeat = Heartbeat(interval=interval, timeout=timeout)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     with Chat(int(sys.argv[1]), heartbeat) as chat:
-        print("listening", chat.server_address[1], flush=True)
+        log.info("listening %d", chat.server_address[1])
         chat.serve_forever()
