@@ -23,6 +23,7 @@ __all__ = [
     "connect_by_many_paths",
     "left_as_it_was",
     "neighbour",
+    "paired_neighbour",
 ]
 
 NOBODY = 65534
@@ -106,6 +107,14 @@ def neighbour(*, namespace: bool = False) -> Iterator[Neighbour]:
             yield child
         finally:
             process.kill()
+
+
+@contextlib.contextmanager
+def paired_neighbour() -> Iterator[Neighbour]:
+    """Run a child in a network namespace of its own, with a connection ``a``."""
+    with neighbour(namespace=True) as child:
+        child.told("a = pair()")
+        yield child
 
 
 def connect_by_many_paths(child: Neighbour) -> None:

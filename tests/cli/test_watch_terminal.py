@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.neighbours import neighbour
+from tests.neighbours import paired_neighbour
 
 pytestmark = pytest.mark.netns
 
@@ -91,8 +91,7 @@ class Terminal:
 
 @pytest.fixture
 def child():
-    with neighbour(namespace=True) as made:
-        made.told("a = pair()")
+    with paired_neighbour() as made:
         yield made
 
 

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from tests.neighbours import neighbour
+from tests.neighbours import neighbour, paired_neighbour
 
 from deadpeer.errors import ConfigError
 from deadpeer.host.changes import Change, ChangeKind, DeathReason
@@ -38,8 +38,7 @@ class Clock:
 
 @pytest.fixture
 def child():
-    with neighbour(namespace=True) as made:
-        made.told("a = pair()")
+    with paired_neighbour() as made:
         yield made
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.neighbours import neighbour
+from tests.neighbours import paired_neighbour
 
 from deadpeer.kernel.namespaces import find_namespace, in_namespace
 from deadpeer.kernel.timeout_counter import TimeoutCounter, given_up
@@ -17,8 +17,7 @@ PATIENCE = 15.0
 @pytest.mark.netns
 def test_a_connection_that_times_out_counts_in_its_namespace_and_no_other():
     here = TimeoutCounter()
-    with neighbour(namespace=True) as child:
-        child.told("a = pair()")
+    with paired_neighbour() as child:
         child.told("[a[0].setsockopt(*o) for o in ((1, 9, 1), (6, 4, 1), (6, 5, 1))]")
         child.told("a[0].setsockopt(6, 6, 1)")
         there = in_namespace(find_namespace(str(child.pid)), TimeoutCounter)

@@ -159,8 +159,8 @@ class Watch(Ward, Judging):
 
         Raises:
             LocalProtocolError: It was started before.
-            ConfigError: Not with a watch that could be made.
-            NotTcp: Nor this: one that is closed by now is told as a change.
+            ConfigError: As when it is made.
+            NotTcp: The same; that it was closed since is told as a change.
             UnsupportedError: This kind of socket takes no such settings.
             KernelRefused: No descriptor is left, or the kernel refused the probes.
             AccessDenied: A privilege is missing.

@@ -79,9 +79,7 @@ def a_text(value: object) -> str:
     Raises:
         Malformed: It is something else.
     """
-    if not isinstance(value, str):
-        raise Malformed(f"{value!r:.60} is no text")
-    return value
+    return _of(str, value, "no text")
 
 
 def a_number(value: object) -> int:
@@ -109,9 +107,7 @@ def a_truth(value: object) -> bool:
     Raises:
         Malformed: It is something else.
     """
-    if not isinstance(value, bool):
-        raise Malformed(f"{value!r:.60} is neither true nor false")
-    return value
+    return _of(bool, value, "neither true nor false")
 
 
 def a_list(value: object) -> list[Any]:
@@ -124,9 +120,7 @@ def a_list(value: object) -> list[Any]:
     Raises:
         Malformed: It is something else.
     """
-    if not isinstance(value, list):
-        raise Malformed(f"{value!r:.60} is no list")
-    return value
+    return _of(list, value, "no list")
 
 
 def or_none(read: Callable[[object], T], value: object) -> T | None:
@@ -138,3 +132,9 @@ def or_none(read: Callable[[object], T], value: object) -> T | None:
         value: What stands in the file.
     """
     return None if value is None else read(value)
+
+
+def _of(kind: type[T], value: object, otherwise: str) -> T:
+    if not isinstance(value, kind):
+        raise Malformed(f"{value!r:.60} is {otherwise}")
+    return value
